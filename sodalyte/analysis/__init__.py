@@ -1,0 +1,1 @@
+"""What calculations mean: pure functions on plain arrays and pymatgen objects."""

@@ -1,0 +1,45 @@
+"""Everything that sodalyte raises on purpose.
+
+An error is one sentence: what is wrong, where, and what to do about it. ``exit_code`` is what the command line returns:
+1 when work failed, 2 when what was asked for cannot be done as asked.
+"""
+
+
+class SodalyteError(Exception):
+    """Base of every error that sodalyte raises on purpose."""
+
+    exit_code = 1
+
+
+class CalculationError(SodalyteError):
+    """A calculation ended without a usable answer."""
+
+
+class UsageError(SodalyteError):
+    """What was asked for cannot be done as asked."""
+
+    exit_code = 2
+
+
+class StructureError(UsageError):
+    """A material is unknown, unreadable, or not one that sodalyte can treat."""
+
+
+class RecipeError(UsageError):
+    """A recipe holds an unknown key or an impossible value."""
+
+
+class EngineError(UsageError):
+    """An engine is unknown, or its package is not installed."""
+
+
+class DatabaseError(UsageError):
+    """A database address is malformed, or the database does not answer."""
+
+
+class WorkspaceError(UsageError):
+    """A workspace cannot be created or written."""
+
+
+class QueryError(UsageError):
+    """A query term cannot be understood."""

@@ -1,0 +1,190 @@
+"""The recipe: every number that decides how a property is computed, frozen and validated."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+
+from sodalyte.errors import RecipeError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Electronic(_Section):
+    """Electronic structure; a machine-learned potential has none and ignores it."""
+
+    functional: Literal["PBE", "PBEsol"] = "PBE"
+    encut: PositiveFloat = Field(default=520.0, description="plane-wave cutoff, eV")
+    kpoints: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        default=(3, 3, 3), description="Gamma-centred grid, the same for unit cells and supercells"
+    )
+    spin_polarised: bool = False
+
+
+class Relaxation(_Section):
+    """Relaxation of cell and ions with the space group kept."""
+
+    fmax: PositiveFloat = Field(description="largest residual force (and stress times volume), eV/angstrom")
+    max_steps: PositiveInt = 500
+    symprec: PositiveFloat = Field(default=0.01, description="tolerance for finding the space group, angstrom")
+
+
+class Elasticity(_Section):
+    """Elastic tensor from strained cells with relaxed ions."""
+
+    strains: tuple[float, ...] = Field(default=(-0.01, -0.005, 0.005, 0.01), description="Green-Lagrange strain")
+    fmax: PositiveFloat = Field(description="largest residual force, eV/angstrom, of the reference and strained cells")
+    max_steps: PositiveInt = 500
+    rattle: float = Field(
+        default=0.01, ge=0, description="standard deviation, angstrom, of the displacements that break the symmetry"
+    )
+
+    @field_validator("strains")
+    @classmethod
+    def _two_sizes_of_either_sign(cls, strains: tuple[float, ...]) -> tuple[float, ...]:
+        sizes = {abs(strain) for strain in strains}
+        if len(sizes) < 2 or any(-strain not in strains for strain in strains) or max(sizes) > 0.05 or 0 in sizes:
+            raise ValueError("needs at least two sizes, each with both signs, none zero or above 0.05")
+        return strains
+
+
+class Dynamics(_Section):
+    """Molecular dynamics in the canonical ensemble with a Nose-Hoover chain."""
+
+    temperatures: tuple[PositiveFloat, ...] = Field(min_length=1, description="kelvin")
+    time_step: PositiveFloat = Field(default=2.0, le=5.0, description="femtoseconds")
+    equilibration: PositiveFloat = Field(description="picoseconds, discarded")
+    production: PositiveFloat = Field(description="picoseconds, analysed")
+    thermostat_period: PositiveFloat = Field(default=100.0, description="femtoseconds")
+    chain_length: PositiveInt = Field(default=3, description="thermostats in the Nose-Hoover chain")
+    segment_steps: PositiveInt = Field(default=500, le=2000, description="steps in one resumable segment")
+    sample_interval: PositiveInt = Field(default=5, description="steps between stored frames")
+    supercell: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2)
+    defect: Literal["none", "na_vacancy", "na_interstitial"] = "na_vacancy"
+    seed: int = Field(default=1, ge=0, description="of the initial velocities")
+
+
+class Stability(_Section):
+    """Hull, electrochemical window and their Monte Carlo uncertainty."""
+
+    entry_uncertainty: float = Field(default=0.025, ge=0, description="eV/atom, one standard deviation, uncorrelated")
+    correction_uncertainty: float = Field(default=0.009, ge=0, description="eV per S, one standard deviation, shared")
+    samples: PositiveInt = Field(default=500, description="Monte Carlo samples")
+
+
+class Recipe(_Section):
+    """How every property is computed. Immutable; ``paper()`` and ``quick()`` are the two that ship.
+
+    Attributes
+    ----------
+    name
+        Stands beside every number that the recipe gave.
+    left_open
+        What the source of the recipe does not say, and what was chosen instead.
+    """
+
+    name: str
+    electronic: Electronic = Electronic()
+    relaxation: Relaxation
+    elasticity: Elasticity
+    dynamics: Dynamics
+    stability: Stability = Stability()
+    left_open: tuple[str, ...] = ()
+
+    @classmethod
+    def paper(cls) -> Self:
+        """Energy Environ. Sci. 2025, 18, 4288: PAW-PBE, 520 eV, 3x3x3, 2x2x2 supercells, Nose-Hoover NVT."""
+        return cls(
+            name="paper",
+            relaxation=Relaxation(fmax=0.005),
+            elasticity=Elasticity(fmax=0.001),
+            dynamics=Dynamics(
+                temperatures=(600.0, 700.0, 800.0, 900.0, 1000.0), equilibration=5.0, production=100.0, segment_steps=2000
+            ),
+            left_open=(
+                "temperatures: the paper names none; 600-1000 K in steps of 100 K, one phase throughout",
+                "time step: not given; 2 fs",
+                "length: not given; 5 ps equilibration and 100 ps production",
+                "thermostat period and chain length: not given; 100 fs and 3",
+                "defect: the paper does not say; one Na vacancy in 48, since the ordered cell does not diffuse",
+                "force and strain criteria: not given; 5 meV/angstrom, 1 meV/angstrom for elasticity, +-0.5 % and +-1 %",
+            ),
+        )
+
+    @classmethod
+    def quick(cls) -> Self:
+        """Minutes on a laptop: looser relaxation, one temperature, a short trajectory. Not for quoting."""
+        return cls(
+            name="quick",
+            relaxation=Relaxation(fmax=0.02, max_steps=300),
+            elasticity=Elasticity(fmax=0.005, max_steps=300),
+            dynamics=Dynamics(temperatures=(1000.0,), equilibration=0.5, production=1.5, segment_steps=250),
+        )
+
+    @classmethod
+    def load(cls, name_or_path: str) -> Self:
+        """Load ``paper``, ``quick`` or a TOML file that overrides fields of one of them (``base = "paper"``).
+
+        Raises
+        ------
+        RecipeError
+            The file is missing or malformed, a key is unknown (the nearest known key is named), or a value impossible.
+        """
+        shipped = {"paper": cls.paper, "quick": cls.quick}
+        if name_or_path in shipped:
+            return shipped[name_or_path]()
+        path = Path(name_or_path)
+        try:
+            overrides = tomllib.loads(path.read_text())
+        except OSError as error:
+            hint = _nearest(name_or_path, shipped)
+            raise RecipeError(f"recipe {name_or_path!r} is neither {' nor '.join(shipped)} nor a readable file{hint}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
+        base = overrides.pop("base", "paper")
+        if base not in shipped:
+            raise RecipeError(f"recipe {path}: base {base!r} is unknown; use {' or '.join(shipped)}")
+        return shipped[base]().override({"name": path.stem, **overrides}, source=str(path))
+
+    def override(self, changes: dict[str, Any], *, source: str = "override") -> Self:
+        """Return a copy with ``changes``, a mapping like the TOML file's, validated as a whole.
+
+        Raises
+        ------
+        RecipeError
+            As :meth:`load`.
+        """
+        merged = self.model_dump()
+        for key, value in changes.items():
+            _check_known(key, merged, source)
+            if isinstance(merged[key], dict):
+                if not isinstance(value, dict):
+                    raise RecipeError(f"recipe {source}: [{key}] is a section, not a value")
+                for name in value:
+                    _check_known(name, merged[key], source, section=key)
+                merged[key] |= value
+            else:
+                merged[key] = value
+        try:
+            return type(self).model_validate(merged)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise RecipeError(f"recipe {source}: {where} = {first['input']!r}: {first['msg']}") from error
+
+
+def _check_known(key: str, known: dict[str, Any], source: str, *, section: str = "") -> None:
+    if key not in known:
+        where = f"[{section}] " if section else ""
+        raise RecipeError(f"recipe {source}: unknown key {where}{key!r}{_nearest(key, known)}")
+
+
+def _nearest(word: str, known: dict[str, Any]) -> str:
+    match = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
+    return f"; did you mean {match[0]!r}?" if match else ""
