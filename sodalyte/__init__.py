@@ -1,3 +1,3 @@
-"""sodalyte: is a sodium sulfide a good solid electrolyte, and how sure are we?"""
+"""Is a sodium sulfide a good solid electrolyte, and how sure are we?"""
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """Everything that sodalyte raises on purpose.
 
-An error is one sentence: what is wrong, where, and what to do about it. ``exit_code`` is what the command line returns:
-1 when work failed, 2 when what was asked for cannot be done as asked.
+An error is one sentence: what is wrong, where, and what to do about it. ``exit_code`` is what the command
+line returns: 1 when work failed, 2 when what was asked for cannot be done as asked.
 """
 
 

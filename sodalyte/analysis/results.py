@@ -13,7 +13,7 @@ Status = Literal["ok", "refused"]
 class Guard(BaseModel):
     """A named check of the physics, with what it saw.
 
-    A guard that is ``required`` and failed refuses the number; one that is not only accompanies it as a warning.
+    A guard that is ``required`` and failed refuses the number; one that is not accompanies it as a warning.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,9 +39,9 @@ class Subject(BaseModel):
 class Result(Subject):
     """One scientific answer.
 
-    ``uncertainty`` is one standard uncertainty in ``unit``; ``interval_95`` is given where the distribution is not
-    symmetric. A refused result carries no number: ``value``, ``uncertainty``, ``interval_95`` and ``data`` are empty and
-    ``reason`` says why.
+    ``uncertainty`` is one standard uncertainty in ``unit``; ``interval_95`` is given where the distribution
+    is not symmetric. A refused result carries no number: ``value``, ``uncertainty``, ``interval_95`` and
+    ``data`` are empty and ``reason`` says why.
     """
 
     property: str
@@ -55,7 +55,7 @@ class Result(Subject):
     temperature: float | None = Field(default=None, description="kelvin")
     scheme: str | None = Field(default=None, description="sulfur-correction scheme of a thermodynamic result")
     uncertainty_basis: str | None = Field(default=None, description="where the uncertainty comes from")
-    data: dict[str, Any] = Field(default_factory=dict, description="what does not fit one number (staircase, tensor)")
+    data: dict[str, Any] = Field(default_factory=dict, description="what does not fit one number")
 
     @model_validator(mode="after")
     def _refused_carries_no_number(self) -> Self:
@@ -68,9 +68,8 @@ class Result(Subject):
             raise ValueError("a result needs a value or data")
         return self
 
-    @property
     def key(self) -> str:
-        """Hash that is equal for the same answer of the same calculations, so that saving twice changes nothing."""
+        """Hash, equal for the same answer of the same calculations: saving twice changes nothing."""
         identity = (
             *(self.material, self.polymorph, self.property, self.level, self.recipe),
             *(str(self.temperature), str(self.scheme), *sorted(self.calculations)),

@@ -1,0 +1,1 @@
+"""How it is computed: recipes and engines."""

@@ -7,7 +7,15 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
 from sodalyte.errors import RecipeError
 
@@ -42,7 +50,9 @@ class Elasticity(_Section):
     fmax: PositiveFloat = Field(description="largest residual force, eV/angstrom, of the reference and strained cells")
     max_steps: PositiveInt = 500
     rattle: float = Field(
-        default=0.01, ge=0, description="standard deviation, angstrom, of the displacements that break the symmetry"
+        default=0.01,
+        ge=0,
+        description="standard deviation, angstrom, of the displacements that break the symmetry",
     )
 
     @field_validator("strains")
@@ -105,7 +115,10 @@ class Recipe(_Section):
             relaxation=Relaxation(fmax=0.005),
             elasticity=Elasticity(fmax=0.001),
             dynamics=Dynamics(
-                temperatures=(600.0, 700.0, 800.0, 900.0, 1000.0), equilibration=5.0, production=100.0, segment_steps=2000
+                temperatures=(600.0, 700.0, 800.0, 900.0, 1000.0),
+                equilibration=5.0,
+                production=100.0,
+                segment_steps=2000,
             ),
             left_open=(
                 "temperatures: the paper names none; 600-1000 K in steps of 100 K, one phase throughout",
@@ -144,7 +157,9 @@ class Recipe(_Section):
             overrides = tomllib.loads(path.read_text())
         except OSError as error:
             hint = _nearest(name_or_path, shipped)
-            raise RecipeError(f"recipe {name_or_path!r} is neither {' nor '.join(shipped)} nor a readable file{hint}") from error
+            raise RecipeError(
+                f"recipe {name_or_path!r} is neither {' nor '.join(shipped)} nor a readable file{hint}"
+            ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
         base = overrides.pop("base", "paper")
