@@ -1,0 +1,19 @@
+"""One figure per file, drawn from results alone and with no global state."""
+
+from sodalyte.analysis.figures.arrhenius import arrhenius_figure
+from sodalyte.analysis.figures.cells import cells_figure
+from sodalyte.analysis.figures.decomposition import decomposition_figure
+from sodalyte.analysis.figures.elasticity import elasticity_figure
+from sodalyte.analysis.figures.msd import msd_figure
+from sodalyte.analysis.figures.style import Sample, material_styles, render
+
+__all__ = [
+    "Sample",
+    "arrhenius_figure",
+    "cells_figure",
+    "decomposition_figure",
+    "elasticity_figure",
+    "material_styles",
+    "msd_figure",
+    "render",
+]

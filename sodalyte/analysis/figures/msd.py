@@ -1,0 +1,96 @@
+"""Figure: mean squared displacement against time lag, with the window in which it was fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sodalyte.analysis.figures.notation import formula, quantity
+from sodalyte.analysis.figures.style import (
+    HEADING,
+    INK,
+    LEGEND_LINE,
+    WIDTH,
+    data_of,
+    heading,
+    styled,
+    tint,
+)
+from sodalyte.analysis.results import Result
+
+_ANGSTROM2_PER_PS = 1e4  # one cm^2/s
+
+
+@styled
+def msd_figure(observations: Sequence[Result], *, colour: str, diffusivities: Sequence[Result] = ()) -> Figure:
+    """Draw the mean squared displacement of one material at all its temperatures.
+
+    The curve is bold within the fit window; the shade around it is the band of the observation. A dashed line has
+    the slope 6D of the diffusivity and passes through the mean of the curve in the window; where the diffusivity was
+    refused there is no line. The dotted line is one hop, the square of the hop length.
+
+    Parameters
+    ----------
+    observations
+        Results ``mean_squared_displacement`` (angstrom^2 against ps), one for each temperature.
+    colour
+        Of the material; lower temperatures are paler.
+    diffusivities
+        Results ``diffusivity`` (cm^2/s), refused ones included.
+
+    Raises
+    ------
+    UsageError
+        An observation holds no curve.
+    """
+    ordered = sorted(observations, key=lambda result: result.temperature or 0.0)
+    by_temperature = {result.temperature: result for result in diffusivities}
+    entries = len(ordered) + 1
+    height = 2.75 + HEADING + LEGEND_LINE * entries
+    figure = Figure(figsize=(WIDTH, height))
+    heading(figure, f"{formula(ordered[0].material)} ({ordered[0].polymorph})", colour)
+    axes = figure.add_axes((0.62 / WIDTH, 0.45 / height, (WIDTH - 0.76) / WIDTH, 2.2 / height))
+
+    strengths = np.linspace(0.45, 1.0, len(ordered)) if len(ordered) > 1 else [1.0]
+    for observation, strength in zip(ordered, strengths, strict=True):
+        _draw_curve(axes, observation, by_temperature.get(observation.temperature), tint(colour, strength))
+    if len(ordered) == 1:
+        data = ordered[0].data
+        axes.axvspan(data["fit_start_ps"], data["fit_stop_ps"], color=tint(colour, 0.1), linewidth=0, zorder=0)
+    hop_area = float(np.mean([data_of(observation, "hop_length") for observation in ordered])) ** 2
+    axes.axhline(
+        hop_area, color=INK, linewidth=0.9, linestyle=":", label=f"one hop, a² = {quantity(hop_area, digits=3)} Å²"
+    )
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, max(axes.get_ylim()[1], 1.15 * hop_area))
+    axes.set_xlabel("Time lag (ps)")
+    axes.set_ylabel("Mean squared displacement of Na (Å²)")
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), borderaxespad=0.3, handlelength=1.6, labelspacing=0.3)
+    return figure
+
+
+def _draw_curve(axes: Axes, observation: Result, diffusivity: Result | None, colour: str) -> None:
+    lag, msd, low, high = (
+        np.asarray(data_of(observation, key), dtype=float) for key in ("lag_ps", "msd", "low", "high")
+    )
+    start, stop = data_of(observation, "fit_start_ps"), data_of(observation, "fit_stop_ps")
+    fitted = (lag >= start) & (lag <= stop)
+    axes.fill_between(lag, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(lag, msd, color=colour, linewidth=0.9)
+    axes.plot(lag[fitted], msd[fitted], color=colour, linewidth=2.2, label=_label(observation, diffusivity))
+    if diffusivity is not None and diffusivity.value is not None and fitted.any():
+        rise = 6 * diffusivity.value * _ANGSTROM2_PER_PS * (lag[fitted] - lag[fitted].mean())
+        axes.plot(lag[fitted], msd[fitted].mean() + rise, color=INK, linewidth=1, linestyle=(0, (4, 2)))
+
+
+def _label(observation: Result, diffusivity: Result | None) -> str:
+    temperature = f"{observation.temperature:g} K"
+    if diffusivity is None:
+        return temperature
+    if diffusivity.value is None:
+        why = "not diffusive in this run" if (diffusivity.reason or "").startswith("not diff") else "D refused"
+        return f"{temperature}: {why}"
+    return f"{temperature}: D = {quantity(diffusivity.value, diffusivity.uncertainty, digits=2)} cm²/s"

@@ -1,0 +1,64 @@
+"""Progress of a run on standard error: a live bar in a terminal, a line per finished job elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+if TYPE_CHECKING:
+    from sodalyte.launchers.local import Event
+
+
+class Progress:
+    """Show the events of a launcher.
+
+    Parameters
+    ----------
+    quiet
+        Show failures only.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._live = self._console.is_terminal and not quiet
+        self._quiet = quiet
+        self._running: dict[str, str] = {}
+        self._began = time.monotonic()
+        self._bar = Bar(
+            SpinnerColumn(),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=self._console,
+            disable=not self._live,
+            transient=True,
+        )
+        self._whole = self._bar.add_task("starting", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if event.kind == "started":
+            self._running[event.task.uuid] = event.task.name
+        else:
+            self._running.pop(event.task.uuid, None)
+        self._bar.update(
+            self._whole, completed=event.finished, total=event.total, description="; ".join(self._running.values())
+        )
+        if event.kind in {"failed", "retried"}:
+            self._console.print(f"{event.kind}: {event.task.name}: {event.error}", markup=False)
+        elif event.kind == "finished" and not (self._quiet or self._live):
+            elapsed = time.monotonic() - self._began
+            count = f"[{event.finished}/{event.total}]"
+            self._console.print(f"{elapsed:7.1f} s {count} {event.task.name} ({event.seconds:.1f} s)", markup=False)

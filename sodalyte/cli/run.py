@@ -1,0 +1,112 @@
+"""``sodalyte run``: from crystal to answer on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sodalyte.cli.options import DatabaseOption, JsonOption, WorkspaceOption, database_uri, workspace_path
+
+if TYPE_CHECKING:
+    pass
+
+
+def run(
+    materials: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MATERIAL...", help="A formula (Na3SbS4), a library id (Na3SbS4_c) or a structure file."
+        ),
+    ],
+    engine: Annotated[str, typer.Option(help="What computes energies: chgnet, sevennet, ...")] = "chgnet",
+    recipe: Annotated[str, typer.Option(help="quick, paper or a TOML file.")] = "quick",
+    only: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated: relaxation, stability, elasticity, diffusion. Everything if not given."),
+    ] = None,
+    temperatures: Annotated[
+        str | None, typer.Option(help="Of the dynamics, kelvin, comma-separated; instead of the recipe's.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+    database: DatabaseOption = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Relax materials, find their window, ductility and diffusivity, and write a report.
+
+    Killed at any moment and started again with the same command, it goes on where it stopped.
+    """
+    folder = workspace_path(workspace, create=True)
+    uri = database_uri(database, folder)
+
+    from sodalyte.cli.progress import Progress
+    from sodalyte.database import open_database, results_of
+    from sodalyte.inputs.engine import get_engine
+    from sodalyte.launchers import local
+    from sodalyte.launchers.identity import identify
+    from sodalyte.report import write_report
+    from sodalyte.structures import load
+    from sodalyte.workflows import ANALYSES, screen
+    from sodalyte.workflows.screening import parse_analyses
+
+    chosen = _recipe(recipe, temperatures)
+    analyses = parse_analyses(only) if only else ANALYSES
+    chosen_engine = get_engine(engine)
+    loaded = [load(material) for material in materials]
+    with open_database(uri):
+        pass
+    flow = identify(screen(loaded, engine=chosen_engine, recipe=chosen, analyses=analyses))
+    with Progress(quiet=json) as progress:
+        summary = local.run(flow, database=uri, root=folder / "runs", workers=workers, on_event=progress.show)
+    with open_database(uri) as store:
+        results = results_of(store, summary.uuids)
+    names = "+".join(dict.fromkeys(material.name for material in loaded))
+    page = write_report(results, folder / "reports" / f"{names}-{engine}-{chosen.name}", title=", ".join(materials))
+    if json:
+        typer.echo(_as_json(summary, results, page))
+    else:
+        _tell(summary, results, page)
+    if not summary.succeeded:
+        raise typer.Exit(1)
+
+
+def _recipe(name: str, temperatures: str | None) -> Recipe:
+    from sodalyte.errors import RecipeError
+    from sodalyte.inputs.recipe import Recipe
+
+    recipe = Recipe.load(name)
+    if temperatures is None:
+        return recipe
+    try:
+        kelvin = [float(word) for word in temperatures.split(",")]
+    except ValueError as error:
+        raise RecipeError(
+            f"--temperatures {temperatures!r} is not a comma-separated list of numbers, kelvin"
+        ) from error
+    return recipe.override({"dynamics": {"temperatures": kelvin}}, source="--temperatures")
+
+
+def _as_json(summary: Summary, results: list[Result], page: Path) -> str:
+    import json
+
+    answer: dict[str, Any] = {
+        "report": str(page),
+        "ran": summary.ran,
+        "reused": summary.reused,
+        "failures": [
+            {"name": failure.name, "uuid": failure.uuid, "error": failure.error} for failure in summary.failures
+        ],
+        "results": [result.model_dump(mode="json") for result in results],
+    }
+    return json.dumps(answer, indent=2)
+
+
+def _tell(summary: Summary, results: list[Result], page: Path) -> None:
+    from sodalyte.report import verdicts
+
+    for failure in summary.failures:
+        typer.echo(f"failed: {failure.name}: {failure.error} (see {failure.traceback})", err=True)
+    for sentence in verdicts(results):
+        typer.echo(sentence)
+    typer.echo(f"{summary.ran} jobs ran, {summary.reused} were there already; the report is {page}")

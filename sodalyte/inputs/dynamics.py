@@ -1,0 +1,197 @@
+"""One segment of canonical molecular dynamics with any ASE potential, exactly resumable."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase import Atoms, units
+from ase.md.nose_hoover_chain import NoseHooverChainNVT, NoseHooverChainThermostat
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from jobflow import CURRENT_JOB, Maker, job
+from pydantic import BaseModel, ConfigDict
+from pymatgen.core import Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from sodalyte.database.trajectories import TRAJECTORY_ROOT, Segment, write_segment
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sodalyte.inputs.potential import Potential
+
+
+class State(BaseModel):
+    """Everything that the next step depends on, to the last bit.
+
+    ``positions`` (angstrom, never wrapped) and ``momenta`` (ASE units) have shape (n_atoms, 3); ``thermostat`` holds
+    the chain's coordinates and momenta, each of shape (chain_length,).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    positions: list[list[float]]
+    momenta: list[list[float]]
+    thermostat: list[list[float]]
+
+
+class SegmentDoc(BaseModel):
+    """What a segment of dynamics leaves behind: its frames' file, and the state from which the next one continues.
+
+    Attributes
+    ----------
+    segment
+        The index record of the frames.
+    state
+        After the last step.
+    level
+        Level of theory.
+    temperature
+        Of the thermostat, K.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    segment: Segment
+    state: State
+    level: str
+    temperature: float
+
+
+@dataclass
+class NoseHooverMaker(Maker):  # type: ignore[misc]
+    """NVT dynamics with a Nose-Hoover chain (Martyna, Klein and Tuckerman, 10.1063/1.463940).
+
+    Velocities start from the Maxwell-Boltzmann distribution; the centre of mass rests; the thermostat
+    acts on the 3N - 3 remaining degrees of freedom.
+
+    Attributes
+    ----------
+    potential
+        Gives the ASE calculator and the level of theory.
+    temperature
+        K.
+    steps
+        Steps of this segment.
+    time_step, thermostat_period
+        fs.
+    sample_interval
+        Steps between stored frames.
+    seed
+        Of the initial velocities.
+    """
+
+    potential: Potential
+    temperature: float
+    steps: int
+    time_step: float
+    thermostat_period: float
+    chain_length: int
+    sample_interval: int
+    seed: int
+    name: str = "dynamics"
+
+    @job(output_schema=SegmentDoc)
+    def make(self, structure: Structure, previous: SegmentDoc | None = None) -> SegmentDoc:
+        """Run one segment.
+
+        Parameters
+        ----------
+        structure
+            The model cell; only its cell and species matter when ``previous`` is given.
+        previous
+            The segment to continue.
+        """
+        atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
+        atoms.calc = self.potential.load(atoms.copy())
+        state = previous and State.model_validate(previous.state)
+        first = state.step if state else 0
+        if state:
+            atoms.set_positions(state.positions)
+            atoms.set_momenta(state.momenta)
+        else:
+            self._draw_velocities(atoms)
+        motion = self._integrator(atoms, state)
+        frames: list[_Frame] = [] if state else [_Frame.of(atoms, motion, 0)]
+        for step in range(first + 1, first + self.steps + 1):
+            motion.step()
+            if step % self.sample_interval == 0:
+                frames.append(_Frame.of(atoms, motion, step))
+        return SegmentDoc(
+            segment=self._write(atoms, frames, first),
+            state=State(
+                step=first + self.steps,
+                positions=atoms.get_positions().tolist(),
+                momenta=atoms.get_momenta().tolist(),
+                thermostat=[motion._thermostat._eta.tolist(), motion._thermostat._p_eta.tolist()],
+            ),
+            level=self.potential.level,
+            temperature=self.temperature,
+        )
+
+    def _draw_velocities(self, atoms: Atoms) -> None:
+        MaxwellBoltzmannDistribution(atoms, temperature_K=self.temperature, rng=np.random.default_rng(self.seed))
+        Stationary(atoms)
+        atoms.set_momenta(atoms.get_momenta() * np.sqrt(self.temperature / kinetic_temperature(atoms)))
+
+    def _integrator(self, atoms: Atoms, state: State | None) -> NoseHooverChainNVT:
+        settings = {
+            "temperature_K": self.temperature,
+            "tdamp": self.thermostat_period * units.fs,
+            "tchain": self.chain_length,
+        }
+        motion = NoseHooverChainNVT(atoms, timestep=self.time_step * units.fs, **settings)
+        # ASE counts 3N degrees of freedom; with the centre of mass at rest they are 3(N - 1).
+        thermostat = NoseHooverChainThermostat(num_atoms_global=len(atoms) - 1, masses=motion.masses, **settings)
+        if state:
+            thermostat._eta[:], thermostat._p_eta[:] = state.thermostat
+        motion._thermostat = thermostat
+        return motion
+
+    def _write(self, atoms: Atoms, frames: list[_Frame], first: int) -> Segment:
+        root = Path(os.environ.get(TRAJECTORY_ROOT, "."))
+        uuid = CURRENT_JOB.job.uuid
+        return write_segment(
+            root,
+            f"{uuid[:2]}/{uuid}.h5",
+            numbers=atoms.get_atomic_numbers(),
+            cell=atoms.cell.array,
+            positions=np.array([frame.positions for frame in frames], dtype=np.float32).reshape(-1, len(atoms), 3),
+            steps=np.array([frame.step for frame in frames]),
+            energies=np.array([frame.potential_energy for frame in frames]),
+            temperatures=np.array([frame.temperature for frame in frames]),
+            conserved=np.array([frame.conserved_energy for frame in frames]),
+            time_step=self.time_step,
+            sample_interval=self.sample_interval,
+            first_step=first,
+            last_step=first + self.steps,
+            attributes={"level": self.potential.level, "thermostat_temperature": self.temperature},
+        )
+
+
+@dataclass(frozen=True)
+class _Frame:
+    step: int
+    positions: NDArray[np.float64]
+    potential_energy: float
+    temperature: float
+    conserved_energy: float
+
+    @classmethod
+    def of(cls, atoms: Atoms, motion: NoseHooverChainNVT, step: int) -> _Frame:
+        return cls(
+            step=step,
+            positions=atoms.get_positions(),
+            potential_energy=float(atoms.get_potential_energy()),
+            temperature=kinetic_temperature(atoms),
+            conserved_energy=motion.get_conserved_energy(),
+        )
+
+
+def kinetic_temperature(atoms: Atoms) -> float:
+    """Return the temperature (K) of the motion relative to the centre of mass, which has 3N - 3 degrees of freedom."""
+    return float(2 * atoms.get_kinetic_energy() / (3 * (len(atoms) - 1) * units.kB))

@@ -1,0 +1,95 @@
+"""The engine seam: what VASP, GPAW and machine-learned potentials have in common."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from sodalyte.errors import EngineError
+
+if TYPE_CHECKING:
+    from jobflow import Maker
+
+    from sodalyte.inputs.recipe import Recipe
+
+Correction = Literal["none", "mp2020"]
+
+_SHIPPED = {
+    "chgnet": "sodalyte.inputs.potential:CHGNet",
+    "sevennet": "sodalyte.inputs.potential:SevenNet",
+    "einstein": "sodalyte.inputs.einstein:EinsteinCrystal",
+}
+
+
+class Engine(Protocol):
+    """Something that gives energies, forces and stresses, as configured jobflow Makers."""
+
+    @property
+    def level(self) -> str:
+        """Method, model and versions in words. Energies of unequal level never meet in one hull."""
+        ...
+
+    @property
+    def contained_correction(self) -> Correction:
+        """The anion correction that the energies already hold, so that it is never applied twice."""
+        ...
+
+    @property
+    def lattice_uncertainty(self) -> float | None:
+        """Relative standard uncertainty of lattice constants, from crystals of known cell, or None if unknown."""
+        ...
+
+    def relax(self, recipe: Recipe) -> Maker:
+        """Return a Maker that relaxes cell and ions and keeps the space group.
+
+        Its ``make(structure)`` gives a document with ``structure``, ``output.energy`` (eV per cell),
+        ``output.forces`` (eV/angstrom), ``output.stress`` (kbar, as VASP: compressive positive; see
+        :func:`sodalyte.workflows.relaxation.tensile_stress`) and ``is_force_converged``.
+        """
+        ...
+
+    def relax_ions(self, recipe: Recipe) -> Maker:
+        """Return a Maker that relaxes the ions of a strained cell, without symmetry, for elasticity."""
+        ...
+
+    def static(self, recipe: Recipe) -> Maker:
+        """Return a Maker for one energy, with forces and stress; documents as :meth:`relax`."""
+        ...
+
+    def dynamics(self, recipe: Recipe, temperature: float, steps: int) -> Maker:
+        """Return a Maker for one segment of NVT dynamics of at most ``steps`` steps at ``temperature`` (K).
+
+        Its ``make(structure, previous=None)`` continues exactly from the segment document ``previous`` and gives a
+        :class:`sodalyte.inputs.dynamics.SegmentDoc`.
+        """
+        ...
+
+
+def engine_names() -> list[str]:
+    """Return the names that ``--engine`` knows: those shipped and those of installed plug-ins."""
+    return sorted({*_SHIPPED, *(point.name for point in entry_points(group="sodalyte.engines"))})
+
+
+def get_engine(name: str) -> Engine:
+    """Return the engine called ``name``.
+
+    Engines of other packages register under the entry-point group ``sodalyte.engines``.
+
+    Raises
+    ------
+    EngineError
+        The name is unknown, or the engine's package is not installed (the extra to install is named).
+    """
+    if name not in engine_names():
+        near = difflib.get_close_matches(name, engine_names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(engine_names())}"
+        raise EngineError(f"unknown engine {name!r}; {hint}")
+    if name in _SHIPPED:
+        module, _, attribute = _SHIPPED[name].partition(":")
+        factory = getattr(importlib.import_module(module), attribute)
+    else:
+        factory = next(iter(entry_points(group="sodalyte.engines", name=name))).load()
+    engine: Engine = factory()
+    return engine

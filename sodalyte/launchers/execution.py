@@ -1,0 +1,125 @@
+"""Running one job so that it is finished whole or not at all, and never twice.
+
+Every launcher runs its jobs through :func:`execute`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from jobflow import Flow, Job, JobStore
+from monty.json import jsanitize
+from monty.os import cd
+
+from sodalyte.database import Database, save_results
+from sodalyte.database.trajectories import TRAJECTORY_ROOT
+from sodalyte.launchers.identity import identify, is_identified
+
+if TYPE_CHECKING:
+    from jobflow.core.schemas import JobStoreDocument
+
+OUTCOME = "outcome"
+
+
+class Outcome(TypedDict):
+    """What a finished job asks of its launcher, stored beside its output: jobflow's ``Response``, flows as JSON."""
+
+    replace: str | None
+    detour: str | None
+    addition: str | None
+    stop_children: bool
+    stop_jobflow: bool
+
+
+def execute(job: Job, database: Database, root: Path) -> Outcome:
+    """Run ``job`` in a folder of its own under ``root`` and store its output, unless it is finished already.
+
+    The output, what the job asks of the launcher, and the mark that it is finished are one document, written at once;
+    scientific results (an output's ``results``) are saved just before. A lock, which the system releases when the
+    process dies, keeps a second process from running the same job at the same time.
+
+    Parameters
+    ----------
+    job
+        Its references must be resolvable in ``database``.
+    root
+        Folder of run folders and locks, shared by all processes that could run the same job.
+    """
+    with _alone(root, job):
+        finished = finished_outcomes(database, [job.uuid]).get((job.uuid, job.index))
+        if finished is not None:
+            return finished
+        recorder = _Recorder(database.job_store)
+        os.environ[TRAJECTORY_ROOT] = str(root.parent / "trajectories")
+        with _run_folder(root, job):
+            response = job.run(recorder)
+        outcome = Outcome(
+            replace=_as_json(response.replace, job),
+            detour=_as_json(response.detour, job),
+            addition=_as_json(response.addition, job),
+            stop_children=response.stop_children,
+            stop_jobflow=response.stop_jobflow,
+        )
+        recorder.commit(database, outcome)
+        return outcome
+
+
+def finished_outcomes(database: Database, uuids: list[str]) -> dict[tuple[str, int], Outcome]:
+    """Return what the finished jobs among ``uuids`` asked of their launcher, by uuid and index."""
+    found = database.job_store.docs_store.query(
+        {"uuid": {"$in": uuids}, OUTCOME: {"$exists": True}}, properties=["uuid", "index", OUTCOME]
+    )
+    return {(document["uuid"], document["index"]): document[OUTCOME] for document in found}
+
+
+class _Recorder(JobStore):  # type: ignore[misc]
+    """A job store that keeps what a job writes until everything about the job is known."""
+
+    def __init__(self, store: JobStore) -> None:
+        super().__init__(store.docs_store, additional_stores=store.additional_stores, save=store.save, load=store.load)
+        self._document: JobStoreDocument | None = None
+        self._save: Any = None
+
+    def update(self, docs: JobStoreDocument, key: Any = None, save: Any = None) -> None:  # noqa: ARG002
+        self._document, self._save = docs, save
+
+    def commit(self, database: Database, outcome: Outcome) -> None:
+        document = jsanitize(self._document, strict=True, allow_bson=True) | {OUTCOME: outcome}
+        output = document["output"]
+        if isinstance(output, dict) and output.get("results"):
+            save_results(database, output["results"])
+        super().update(document, save=self._save)
+
+
+@contextmanager
+def _alone(root: Path, job: Job) -> Iterator[None]:
+    """Hold the lock of ``job``: one byte of one file, at an offset that its uuid and index give."""
+    root.mkdir(parents=True, exist_ok=True)
+    offset = (int(job.uuid.replace("-", "")[:14], 16) << 6) + job.index % 64
+    with (root / ".locks").open("a") as locks:
+        fcntl.lockf(locks, fcntl.LOCK_EX, 1, offset)
+        yield
+
+
+@contextmanager
+def _run_folder(root: Path, job: Job) -> Iterator[None]:
+    folder = root / job.uuid[:2] / f"{job.uuid}-{job.index}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with cd(folder):
+        yield
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _as_json(flow: Flow | None, parent: Job) -> str | None:
+    if flow is None:
+        return None
+    if is_identified(parent):
+        flow = identify(flow, keep=parent.uuid)
+    return json.dumps(jsanitize(flow.as_dict(), strict=True, enum_values=True))

@@ -1,0 +1,67 @@
+"""Content identity: a job's uuid is a hash of what it computes, so that finished work is found again.
+
+Two jobs get the same uuid when they call the same function with the same settings on the same inputs, where an input
+that is another job's output counts by that job's identity (a Merkle tree). A workflow that is built again, by the same
+command after a crash or by a colleague, therefore points at the same documents, and nothing is computed twice.
+
+Versions of libraries do not enter; an engine's makers carry its level of theory, with versions, as a setting. Steps
+defined in :mod:`sodalyte.workflows` are cheap and interpret: their identity includes sodalyte's version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from typing import Any
+
+from jobflow import Flow, Job
+from jobflow.core.flow import get_flow
+
+from sodalyte import __version__
+
+_MARK = "content_addressed"
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_VERSION = re.compile(r'"@version": (?:"[^"]*"|null)(?:, )?')
+
+
+def identify(flow: Flow | Job, *, keep: str | None = None) -> Flow:
+    """Return the flow with every job's uuid replaced by its content identity, and equal jobs merged.
+
+    Parameters
+    ----------
+    flow
+        A job or a flow, nested or not; it is not changed.
+    keep
+        A uuid to leave alone: that of a job which the flow replaces.
+
+    Returns
+    -------
+    Flow
+        A flat flow whose jobs are marked, so that flows that they return at run time are identified too.
+    """
+    renamed: dict[str, str] = {}
+    unique: dict[tuple[str, int], Job] = {}
+    for job, _ in get_flow(flow, allow_external_references=True).iterflow():
+        text = _UUID.sub(lambda match: renamed.get(match[0], match[0]), json.dumps(job.as_dict()))
+        document = json.loads(text)
+        if job.uuid != keep:
+            renamed[job.uuid] = document["uuid"] = _identity(document)
+        document["hosts"] = []
+        document["metadata"][_MARK] = True
+        unique.setdefault((document["uuid"], document["index"]), Job.from_dict(document))
+    return Flow(list(unique.values()))
+
+
+def is_identified(job: Job) -> bool:
+    """Tell whether ``job`` went through :func:`identify`."""
+    return bool(job.metadata.get(_MARK))
+
+
+def _identity(document: dict[str, Any]) -> str:
+    content = {part: document[part] for part in ("function", "function_args", "function_kwargs")}
+    text = _VERSION.sub("", json.dumps(content, sort_keys=True))
+    if document["function"]["@module"].startswith("sodalyte.workflows"):
+        text += __version__
+    return str(uuid.UUID(hashlib.sha256(text.encode()).hexdigest()[:32]))

@@ -1,0 +1,195 @@
+"""The local launcher: a pool of worker processes executes a jobflow Flow on this machine.
+
+Finished jobs are found in the store and not run again, so that a run that was killed goes on when it is started again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, Literal
+
+from jobflow import Flow, Job
+
+from sodalyte.database import Database, open_database
+from sodalyte.launchers.execution import Outcome, finished_outcomes
+from sodalyte.launchers.pool import Worker
+from sodalyte.launchers.schedule import Schedule, Task
+
+_MAX_TRIES = 5
+_LOOKUP = 500
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job: for progress displays.
+
+    ``seconds`` is the time a finished job took; ``error`` says in a line why one failed.
+    """
+
+    kind: Literal["reused", "started", "finished", "failed", "retried"]
+    task: Task
+    finished: int
+    total: int
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed, the reason in a line, and the file with the traceback."""
+
+    name: str
+    uuid: str
+    error: str
+    traceback: Path
+
+
+@dataclass
+class Summary:
+    """How a run ended.
+
+    ``uuids`` are those of all jobs whose outputs are in the store, run now or reused.
+    """
+
+    ran: int = 0
+    reused: int = 0
+    not_run: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    uuids: set[str] = field(default_factory=set)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every job ran."""
+        return not self.failures and not self.not_run
+
+
+def run(
+    flow: Flow | Job,
+    *,
+    database: str,
+    root: Path,
+    workers: int = 2,
+    threads: int = 1,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> Summary:
+    """Execute ``flow`` with a pool of worker processes.
+
+    Parameters
+    ----------
+    flow
+        Any jobflow flow; what its jobs return as replace, detour or addition is executed too. Functions must be
+        importable by name.
+    database
+        URI of the store (see :func:`sodalyte.database.open_database`).
+    root
+        Folder for run folders, worker logs and tracebacks.
+    workers
+        Processes. A worker that dies is replaced; a job whose worker dies five times has failed.
+    threads
+        Threads for numerical libraries in each worker.
+    on_event
+        Called for every job that is reused, starts, finishes, fails or is retried.
+
+    Raises
+    ------
+    CalculationError
+        No worker can be started.
+    DatabaseError
+        The store does not answer.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        store = stack.enter_context(open_database(database))
+        pool = [
+            stack.enter_context(Worker(number, database=database, root=root, threads=threads))
+            for number in range(max(workers, 1))
+        ]
+        return _Run(Schedule(flow), store, root, on_event).drive(pool)
+
+
+class _Run:
+    """One execution of a flow: hands tasks to workers and records what becomes of them."""
+
+    def __init__(self, schedule: Schedule, store: Database, root: Path, on_event: Callable[[Event], None]) -> None:
+        self._schedule = schedule
+        self._store = store
+        self._root = root
+        self._on_event = on_event
+        self._summary = Summary()
+        self._known: dict[tuple[str, int], Outcome] = {}
+        self._looked_up: set[str] = set()
+
+    def drive(self, pool: list[Worker]) -> Summary:
+        while True:
+            for worker in pool:
+                if worker.ready and worker.task is None and (task := self._next_task()) is not None:
+                    worker.give(task)
+                    self._report("started", task)
+            if not self._schedule.unfinished:
+                break
+            for link in wait([worker.link for worker in pool]):
+                self._attend(next(worker for worker in pool if worker.link is link))
+        self._summary.not_run = self._schedule.not_run
+        return self._summary
+
+    def _next_task(self) -> Task | None:
+        """Return the next task that has to run; those that are finished in the store are passed over."""
+        while (task := self._schedule.pop()) is not None:
+            if task.uuid not in self._looked_up:
+                batch = [uuid for uuid in self._schedule.waiting(_LOOKUP) if uuid not in self._looked_up]
+                self._look_up([task.uuid, *batch])
+            outcome = self._known.pop((task.uuid, task.index), None)
+            if outcome is None:
+                return task
+            self._summary.reused += 1
+            self._succeed(task, outcome)
+            self._report("reused", task)
+        return None
+
+    def _look_up(self, uuids: list[str]) -> None:
+        self._looked_up.update(uuids)
+        self._known.update(finished_outcomes(self._store, uuids))
+
+    def _attend(self, worker: Worker) -> None:
+        """Deal with what ``worker`` says, or with its death."""
+        reply = worker.take()
+        task, worker.task = worker.task, None
+        if reply is None:
+            worker.restart()
+            if task is not None:
+                self._retry(task, worker.last_words)
+        elif task is None:
+            worker.ready = True
+        elif "error" in reply:
+            self._fail(task, reply["error"], reply["traceback"])
+        else:
+            self._summary.ran += 1
+            self._succeed(task, reply["outcome"])
+            self._report("finished", task, seconds=reply["seconds"])
+
+    def _succeed(self, task: Task, outcome: Outcome) -> None:
+        self._summary.uuids.add(task.uuid)
+        self._schedule.succeed(task, outcome)
+
+    def _retry(self, task: Task, last_words: str) -> None:
+        task.tries += 1
+        if task.tries < _MAX_TRIES:
+            self._schedule.put_back(task)
+            self._report("retried", task, error=f"its worker was {last_words}")
+        else:
+            self._fail(task, f"its worker died {_MAX_TRIES} times, last {last_words}", "")
+
+    def _fail(self, task: Task, error: str, trace: str) -> None:
+        path = self._root / "failures" / f"{task.uuid}-{task.index}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(trace or error)
+        self._summary.failures.append(Failure(task.name, task.uuid, error, path))
+        self._schedule.fail(task)
+        self._report("failed", task, error=error)
+
+    def _report(self, kind: Any, task: Task, *, seconds: float = 0.0, error: str = "") -> None:
+        self._on_event(Event(kind, task, self._schedule.finished, self._schedule.total, seconds, error))

@@ -1,0 +1,60 @@
+"""A worker process of the local launcher: takes one job at a time from its launcher and runs it.
+
+Started as ``python -m sodalyte.launchers.worker SOCKET_FD DATABASE ROOT``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_launcher(launcher: int) -> None:
+    """Have the kernel end this process when its launcher dies, so that no orphan computes beside a new launcher."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != launcher:
+        raise SystemExit
+
+
+def _work(link: Connection, uri: str, root: Path) -> None:
+    from jobflow import Job
+
+    from sodalyte.database import open_database
+    from sodalyte.launchers.execution import execute
+
+    with open_database(uri) as database:
+        link.send_bytes(b"{}")
+        while message := link.recv_bytes():
+            started = time.perf_counter()
+            reply: dict[str, object] = {}
+            try:
+                reply["outcome"] = execute(Job.from_dict(json.loads(message)), database, root)
+            except Exception as error:  # noqa: BLE001 - whatever a job raises is its launcher's to report
+                reply |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+            reply["seconds"] = time.perf_counter() - started
+            link.send_bytes(json.dumps(reply).encode())
+
+
+def main() -> None:
+    """Run the worker until its launcher closes the connection or dies."""
+    descriptor, launcher, uri, root = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_launcher(int(launcher))
+    try:
+        _work(Connection(int(descriptor)), uri, Path(root))
+    except (EOFError, ConnectionError):
+        return
+
+
+if __name__ == "__main__":
+    main()

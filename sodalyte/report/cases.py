@@ -1,0 +1,170 @@
+"""Results arranged as a reader meets them: by material, then by property."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from sodalyte.analysis.figures.notation import formula, scheme_label, unit_symbol
+from sodalyte.analysis.results import Guard, Result
+from sodalyte.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Property:
+    """How a property is named in the report, and under which heading it stands."""
+
+    name: str
+    label: str
+    group: str
+
+
+PROPERTIES = (
+    Property("e_above_hull", "Energy above the hull", "Stability against Na/Na⁺"),
+    Property("reduction_limit", "Reduction limit", "Stability against Na/Na⁺"),
+    Property("oxidation_limit", "Oxidation limit", "Stability against Na/Na⁺"),
+    Property("window_width", "Width of the window", "Stability against Na/Na⁺"),
+    Property("decomposition", "Decomposition by voltage", "Stability against Na/Na⁺"),
+    Property("bulk_modulus", "Bulk modulus B (Hill)", "Elasticity"),
+    Property("shear_modulus", "Shear modulus G (Hill)", "Elasticity"),
+    Property("pugh_ratio", "Pugh's ratio G/B", "Elasticity"),
+    Property("elastic_tensor", "Elastic tensor", "Elasticity"),
+    Property("diffusivity", "Diffusivity of Na", "Transport of Na"),
+    Property("conductivity", "Conductivity (Nernst–Einstein)", "Transport of Na"),
+    Property("activation_energy", "Activation energy", "Transport of Na"),
+    Property("conductivity_300K", "Conductivity at 300 K (extrapolated)", "Transport of Na"),
+    Property("arrhenius", "Arrhenius fit", "Transport of Na"),
+    Property("mean_squared_displacement", "Mean squared displacement of Na", "Transport of Na"),
+    Property("lattice_a", "Lattice constant a", "Relaxed cell"),
+    Property("lattice_c", "Lattice constant c", "Relaxed cell"),
+    Property("density", "Density", "Relaxed cell"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """All answers about one material at one level of theory and with one recipe."""
+
+    material: str
+    polymorph: str
+    level: str
+    recipe: str
+    results: tuple[Result, ...]
+    label: str
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """What no other case shares."""
+        return self.material, self.polymorph, self.level, self.recipe
+
+    def all(self, name: str) -> tuple[Result, ...]:
+        """Give every answer to property ``name``, refused ones included."""
+        return tuple(result for result in self.results if result.property == name)
+
+    def last(
+        self, name: str, *, scheme: str | None = None, temperature: float | None = None
+    ) -> Result | None:
+        """Give the newest answer to property ``name``, of a scheme and temperature where they apply."""
+        found = [
+            result for result in self.all(name) if (result.scheme, result.temperature) == (scheme, temperature)
+        ]
+        return found[-1] if found else None
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """Sulfur-correction schemes in the order in which they occur."""
+        return tuple(dict.fromkeys(result.scheme for result in self.results if result.scheme))
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Properties that were answered more than once under the same conditions."""
+        counts = Counter((result.property, result.scheme, result.temperature) for result in self.results)
+        return tuple(dict.fromkeys(name for (name, _, _), count in counts.items() if count > 1))
+
+    @property
+    def warnings(self) -> tuple[Guard, ...]:
+        """Failed guards that accompany a number instead of refusing it, each once."""
+        failed = (
+            guard
+            for result in self.results
+            if result.status == "ok"
+            for guard in result.guards
+            if not guard.passed
+        )
+        return tuple(dict.fromkeys(failed))
+
+
+def arrange(results: Iterable[Result | Mapping[str, Any]]) -> tuple[Case, ...]:
+    """Group results by material, polymorph, level and recipe, in the order in which they come.
+
+    Parameters
+    ----------
+    results
+        Results or their documents.
+
+    Raises
+    ------
+    UsageError
+        There are none, or one is not a result.
+    """
+    groups: dict[tuple[str, str, str, str], list[Result]] = {}
+    for document in results:
+        result = _validated(document)
+        groups.setdefault((result.material, result.polymorph, result.level, result.recipe), []).append(result)
+    if not groups:
+        raise UsageError("there are no results to report; run a material first: sodalyte run Na3SbS4")
+    names = Counter(identity[:2] for identity in groups)
+    conditions = {identity[2:] for identity in groups}
+    return tuple(
+        Case(*identity, results=tuple(found), label=_label(identity, names, conditions))
+        for identity, found in groups.items()
+    )
+
+
+def property_label(name: str) -> str:
+    """Name a property in words; an unknown one keeps its own name."""
+    return next((item.label for item in PROPERTIES if item.name == name), name.replace("_", " "))
+
+
+def conditions_label(result: Result) -> str:
+    """Name what distinguishes a result from others of its property: scheme and temperature."""
+    parts = [scheme_label(result.scheme)] if result.scheme else []
+    if result.temperature is not None:
+        parts.append(f"{result.temperature:g} K")
+    return ", ".join(parts)
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Append a unit to a written number."""
+    return f"{text} {unit_symbol(unit)}".rstrip()
+
+
+def _validated(document: Result | Mapping[str, Any]) -> Result:
+    if isinstance(document, Result):
+        return document
+    try:
+        return Result.model_validate(document)
+    except ValidationError as error:
+        where = document.get("property", "without a property")
+        raise UsageError(
+            f"a stored result ({where}) does not have the form of a result: {error.errors()[0]['msg']}"
+        ) from error
+
+
+def _label(
+    identity: tuple[str, str, str, str],
+    names: Counter[tuple[str, str]],
+    conditions: set[tuple[str, str]],
+) -> str:
+    """Name a case; level and recipe are added where the name alone would be ambiguous."""
+    material, polymorph, level, recipe = identity
+    label = f"{formula(material)} ({polymorph})"
+    if names[material, polymorph] == 1:
+        return label
+    levels, recipes = (len(set(values)) for values in zip(*conditions, strict=True))
+    extra = [f"recipe {recipe}"] * (recipes > 1) + [level] * (levels > 1)
+    return f"{label}, {', '.join(extra)}"

@@ -1,0 +1,180 @@
+"""The verdict on a material, in words: pure functions of its results.
+
+Every clause is as strong as the numbers behind it. A difference that is smaller than the uncertainty is called open, a
+refused number is called refused with its reason, and what was not computed is said not to have been run.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import Literal
+
+from sodalyte.analysis.figures.notation import interval, quantity, scheme_label
+from sodalyte.analysis.moduli import PUGH_DUCTILE
+from sodalyte.analysis.results import Result
+from sodalyte.report.cases import Case, with_unit
+
+Answer = Literal["yes", "no", "open", "refused", "not run"]
+
+CONDUCTIVE = 0.1
+"""Conductivity, mS/cm, from which a material is called conductive: the least of the two that the paper builds cells with."""
+
+ON_HULL = 0.001
+"""Energy above the hull, eV/atom, below which a phase counts as stable."""
+
+_REASON_LENGTH = 180
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One part of the verdict."""
+
+    question: str
+    answer: Answer
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the results say about one material."""
+
+    clauses: tuple[Clause, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict as one sentence, without the material's name."""
+        return "; ".join(clause.text for clause in self.clauses) + "."
+
+
+def verdict(case: Case) -> Verdict:
+    """Judge stability, conduction and ductility of one material."""
+    return Verdict((stability(case), conduction(case), ductility(case)))
+
+
+def stability(case: Case) -> Clause:
+    """Say whether there is a voltage window, with each sulfur-correction scheme."""
+    question = "Stable window"
+    widths = {scheme: case.last("window_width", scheme=scheme) for scheme in case.schemes or (None,)}
+    found = {scheme: width for scheme, width in widths.items() if width is not None}
+    if not found:
+        return Clause(question, "not run", "its electrochemical window was not computed")
+    judged = [_window(case, scheme, width) for scheme, width in found.items()]
+    answers = {answer for answer, _ in judged}
+    answer: Answer = answers.pop() if len(answers) == 1 else "open"
+    return Clause(question, answer, ", ".join(text for _, text in judged))
+
+
+def conduction(case: Case) -> Clause:
+    """Say whether Na moves fast enough, at 300 K if an Arrhenius fit allows it."""
+    question = "Conductive"
+    room, single = case.last("conductivity_300K"), case.all("diffusivity")
+    if room is not None and room.value is not None:
+        return _at_room_temperature(question, room)
+    moving = [result for result in single if result.value is not None]
+    still = [result for result in single if _not_diffusive(result)]
+    if moving:
+        text = f"Na diffuses at {_temperatures(moving)} ({_written(moving[-1])} at {moving[-1].temperature:g} K)"
+        if still:
+            text += f" but not measurably at {_temperatures(still)} in this run"
+        why = f" ({_short(room.reason)})" if room is not None and room.reason else ""
+        return Clause(question, "open", f"{text}, which gives no conductivity at 300 K{why}")
+    if still and len(still) == len(single):
+        return Clause(question, "open", f"not diffusive in this run at {_temperatures(still)}")
+    if single:
+        other = next(result for result in single if not _not_diffusive(result))
+        return Clause(question, "refused", f"its diffusivity is refused ({_short(other.reason)})")
+    return Clause(question, "not run", "the diffusion of Na was not computed")
+
+
+def ductility(case: Case) -> Clause:
+    """Say on which side of Pugh's line the material lies."""
+    question = "Ductile (Pugh)"
+    ratio = case.last("pugh_ratio")
+    if ratio is None:
+        return Clause(question, "not run", "its elasticity was not computed")
+    if ratio.value is None:
+        return Clause(question, "refused", f"its elasticity is refused ({_short(ratio.reason)})")
+    number = f"G/B = {quantity(ratio.value, ratio.uncertainty)}"
+    line = f"Pugh's {PUGH_DUCTILE}"
+    low, high = _interval_95(ratio)
+    ends = [low, high, *(ratio.data[bound] for bound in ("reuss", "voigt") if bound in ratio.data)]
+    if min(ends) < PUGH_DUCTILE <= max(ends):
+        return Clause(
+            question, "open", f"ductile or brittle is not settled, {number} being too uncertain against {line}"
+        )
+    if ratio.value < PUGH_DUCTILE:
+        return Clause(question, "yes", f"ductile by {line} ({number})")
+    return Clause(question, "no", f"not ductile by {line} ({number})")
+
+
+def _window(case: Case, scheme: str | None, width: Result) -> tuple[Answer, str]:
+    named = f" with the {scheme_label(scheme)}" if scheme else ""
+    if width.value is None:
+        return "refused", f"its window is refused{named} ({_short(width.reason)})"
+    hull = case.last("e_above_hull", scheme=scheme)
+    if hull is not None and hull.value is not None and hull.value > ON_HULL:
+        above = f"{quantity(1000 * hull.value, digits=2)} meV/atom above the hull"
+        if set(hull.data.get("decomposes_to", {})) != {case.material}:
+            return "no", f"not stable at any voltage{named} ({above})"
+        named += f" (this polymorph lies {above})"
+    if width.value <= 0:
+        return "no", f"no stable window{named}"
+    number = with_unit(quantity(width.value, width.uncertainty), width.unit)
+    limits = [case.last(name, scheme=scheme) for name in ("reduction_limit", "oxidation_limit")]
+    where = " to ".join(
+        quantity(limit.value, limit.uncertainty).split(" ± ")[0]
+        for limit in limits
+        if limit is not None and limit.value is not None
+    )
+    where = f"from {where} V" if " to " in where else "of unstated position"
+    low, _ = _interval_95(width)
+    if width.uncertainty is None and width.interval_95 is None:
+        return "open", f"a window {where}{named} ({number} wide, uncertainty unknown)"
+    if low <= 0:
+        return "open", f"a window {where}{named} that is not wider than its uncertainty ({number})"
+    return "yes", f"stable {where}{named} ({number} wide)"
+
+
+def _at_room_temperature(question: str, room: Result) -> Clause:
+    value = room.value or 0.0
+    low, high = _interval_95(room)
+    spread = f", 95 % {interval(low, high)}" if low < high else ", uncertainty unknown"
+    number = f"{with_unit(quantity(value, digits=2), room.unit)} at 300 K{spread}, extrapolated"
+    if low >= CONDUCTIVE and low < high:
+        return Clause(question, "yes", f"conductive ({number})")
+    if high < CONDUCTIVE and low < high:
+        return Clause(question, "no", f"a poor conductor ({number})")
+    return Clause(
+        question, "open", f"conductive or not is not settled at {CONDUCTIVE:g} {room.unit} ({number})"
+    )
+
+
+def _interval_95(result: Result) -> tuple[float, float]:
+    """Give the 95 % interval, of a normal distribution where only the standard uncertainty is known."""
+    if result.interval_95 is not None:
+        return result.interval_95
+    half = 1.96 * (result.uncertainty or 0.0)
+    value = result.value or 0.0
+    return value - half, value + half
+
+
+def _not_diffusive(result: Result) -> bool:
+    return result.status == "refused" and (result.reason or "").startswith("not diffusive")
+
+
+def _written(result: Result) -> str:
+    return "D = " + with_unit(quantity(result.value or 0.0, result.uncertainty, digits=2), result.unit)
+
+
+def _temperatures(results: list[Result]) -> str:
+    ordered = sorted(result.temperature or 0.0 for result in results)
+    return " and ".join(
+        part
+        for part in (", ".join(f"{kelvin:g}" for kelvin in ordered[:-1]), f"{ordered[-1]:g} K")
+        if part
+    )
+
+
+def _short(reason: str | None) -> str:
+    return textwrap.shorten(reason or "no reason given", _REASON_LENGTH, placeholder=" …")

@@ -1,0 +1,116 @@
+"""Reading structure files, and refusing what cannot be computed as it stands."""
+
+from __future__ import annotations
+
+import warnings
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+from pymatgen.core import Composition, DummySpecies, Structure
+from pymatgen.io.cif import CifParser
+
+from sodalyte.errors import StructureError
+
+MIN_DISTANCE = 1.0
+"""Shortest distance, angstrom, between atoms of anything but hydrogen (N2, the shortest bond, has 1.10)."""
+
+_CONTRADICTIONS = ("Missing elements", "Incorrect stoichiometry")
+_ISOTOPES = frozenset({"D", "T"})
+
+
+def read_structure(path: Path) -> tuple[Structure, tuple[str, ...]]:
+    """Read one ordered sodium compound from a file.
+
+    Parameters
+    ----------
+    path
+        CIF, POSCAR, or any other format that pymatgen's ``Structure.from_file`` knows.
+
+    Returns
+    -------
+    structure
+        Elements, lattice and positions of the file; charges, magnetic moments and other properties are dropped.
+    notes
+        What the reader changed or doubted, such as coordinates rounded to special positions.
+
+    Raises
+    ------
+    StructureError
+        The file is missing, broken, holds several structures or contradicts its own formula, or the structure is
+        disordered, holds something else than elements, has no Na, or has atoms closer than 1 angstrom.
+    """
+    if not path.is_file():
+        raise StructureError(f"{path} is not a file; give a formula, a library id or a structure file")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        structure = _parse(path)
+    messages = [_one_line(str(warning.message)) for warning in caught if issubclass(warning.category, UserWarning)]
+    for message in messages:
+        if "false names" in message:
+            raise StructureError(f"{path} does not name its elements; write them above the atom counts")
+    _check(structure, path)
+    plain = Structure(structure.lattice, [site.specie.symbol for site in structure], structure.frac_coords)
+    return plain, tuple(dict.fromkeys(messages))
+
+
+def require_sodium(composition: Composition, where: object) -> None:
+    """Refuse a composition without Na.
+
+    Raises
+    ------
+    StructureError
+        No Na in it; ``where`` says in what.
+    """
+    if "Na" not in composition:
+        raise StructureError(f"{where} holds no Na: give a sodium compound")
+
+
+def _parse(path: Path) -> Structure:
+    try:
+        structure = _parse_cif(path) if fnmatch(path.name.lower(), "*.cif*") else Structure.from_file(path)
+    except StructureError:
+        raise
+    except Exception as error:  # parsers raise whatever a broken file makes them stumble over
+        reason = _one_line(str(error)) or type(error).__name__
+        raise StructureError(f"{path} cannot be read as a structure: {reason}") from error
+    if not isinstance(structure, Structure):
+        raise StructureError(f"{path} holds a molecule, not a crystal; give a structure with a lattice")
+    return structure
+
+
+def _parse_cif(path: Path) -> Structure:
+    parser = CifParser(path, check_cif=False)
+    structures = parser.parse_structures(primitive=False, on_error="raise")
+    if len(structures) > 1:
+        raise StructureError(f"{path} holds {len(structures)} structures; keep one data block")
+    contradiction = parser.check(structures[0]) or ""
+    if contradiction.startswith(_CONTRADICTIONS):
+        raise StructureError(f"{path} contradicts its own formula: {_one_line(contradiction)}")
+    return structures[0]
+
+
+def _check(structure: Structure, path: Path) -> None:
+    for element in structure.composition.elements:
+        if isinstance(element, DummySpecies) or element.name in _ISOTOPES:
+            raise StructureError(f"{path} holds {element.name}, which is not a chemical element here; replace it")
+    for site in structure:
+        if not site.is_ordered:
+            raise StructureError(
+                f"{path} has partial occupancies ({site.species_string}): write an ordered supercell instead, "
+                "such as pymatgen's OrderDisorderedStructureTransformation gives, or dope an ordered host"
+            )
+    require_sodium(structure.composition, path)
+    if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
+        raise StructureError(f"{path} holds a lattice or coordinates that are not finite numbers")
+    first, second, _, distances = structure.get_neighbor_list(MIN_DISTANCE)
+    if len(distances):
+        nearest = int(distances.argmin())
+        pair = " and ".join(f"{structure[i].specie.symbol} (site {i + 1})" for i in (first[nearest], second[nearest]))
+        raise StructureError(
+            f"{path}: {pair} are {distances[nearest]:.2f} angstrom apart; remove one or check the cell"
+        )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

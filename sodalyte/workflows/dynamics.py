@@ -1,0 +1,168 @@
+"""Molecular dynamics in resumable segments, and the diffusivity, conductivity and activation energy that follow."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobflow import Flow, Job, Maker, OnMissing, Response, job
+from pymatgen.core import Structure
+
+from sodalyte.analysis.diffusion import diffusion_results
+from sodalyte.analysis.results import Result, Subject
+from sodalyte.analysis.transport import arrhenius_results
+from sodalyte.database.trajectories import TRAJECTORY_ROOT, Segment, read_trajectory
+from sodalyte.inputs.recipe import Dynamics
+from sodalyte.structures import dynamics_cell
+from sodalyte.workflows.relaxation import as_output, label_of, subject_of
+
+if TYPE_CHECKING:
+    from sodalyte.inputs.dynamics import SegmentDoc
+    from sodalyte.inputs.engine import Engine
+    from sodalyte.inputs.recipe import Recipe
+    from sodalyte.structures import Material
+
+_PRIORITY = {"priority": 10}
+
+
+@dataclass
+class DynamicsMaker(Maker):  # type: ignore[misc]
+    """Dynamics at every temperature of a recipe, and what they say about transport.
+
+    Attributes
+    ----------
+    segments
+        The engine's Makers of one segment, one for each temperature.
+    settings
+        The recipe's section.
+    recipe, level
+        For the results.
+    """
+
+    segments: list[Maker]
+    settings: Dynamics
+    recipe: str
+    level: str
+    name: str = "dynamics"
+
+    @classmethod
+    def from_engine(cls, engine: Engine, recipe: Recipe) -> DynamicsMaker:
+        """Configure the flow for ``engine`` and ``recipe``."""
+        settings = recipe.dynamics
+        return cls(
+            segments=[engine.dynamics(recipe, kelvin, settings.segment_steps) for kelvin in settings.temperatures],
+            settings=settings,
+            recipe=recipe.name,
+            level=engine.level,
+        )
+
+    def make(self, material: Material, relaxed: dict[str, Any]) -> Flow:
+        """Return a flow that runs the dynamics of ``material``.
+
+        Parameters
+        ----------
+        relaxed
+            The :func:`~sodalyte.workflows.relaxation.outcome` of its relaxation.
+        """
+        cell = prepare_cell(relaxed["structure"], defect=self.settings.defect, supercell=self.settings.supercell)
+        cell.name = f"model cell of {label_of(material)}"
+        cell.update_metadata(_PRIORITY)
+        jobs: list[Job] = [cell]
+        analysed: list[Job] = []
+        for temperature, segment in zip(self.settings.temperatures, self.segments, strict=True):
+            label = f"dynamics {label_of(material)} {temperature:g} K"
+            run = run_segments(segment, cell.output["structure"], target=total_steps(self.settings), label=label)
+            run.name = label
+            run.update_metadata(_PRIORITY)
+            subject = subject_of(material, self, calculations=[run.uuid])
+            analysis = analyse_dynamics(
+                subject, cell=cell.output, run=run.output, temperature=temperature, settings=self.settings
+            )
+            analysis.name = f"diffusivity {label_of(material)} {temperature:g} K"
+            analysed.append(analysis)
+            jobs += [run, analysis]
+        subject = subject_of(material, self, calculations=[analysis.uuid for analysis in analysed])
+        fit = analyse_arrhenius(subject, [analysis.output for analysis in analysed])
+        fit.name = f"Arrhenius {label_of(material)}"
+        fit.config.on_missing_references = OnMissing.NONE
+        return Flow([*jobs, fit], output=fit.output, name=self.name)
+
+
+def total_steps(settings: Dynamics) -> int:
+    """Return the number of steps of equilibration and production."""
+    return math.ceil(1000 * (settings.equilibration + settings.production) / settings.time_step)
+
+
+@job
+def prepare_cell(relaxed: Structure, *, defect: str, supercell: tuple[int, int, int]) -> dict[str, Any]:
+    """Build the model cell from the relaxed crystal."""
+    cell = dynamics_cell(relaxed, defect=defect, supercell=supercell)
+    return {
+        "structure": cell.structure,
+        "defect": cell.defect,
+        "net_charge": cell.net_charge,
+        "description": cell.description,
+        "hop_length": cell.hop_length,
+    }
+
+
+@job
+def run_segments(
+    segment: Maker,
+    structure: Structure,
+    *,
+    target: int,
+    label: str,
+    done: list[Segment] | None = None,
+    previous: SegmentDoc | None = None,
+) -> Response:
+    """Run segments one after the other until ``target`` steps are done; each is a job that can be reused.
+
+    The output is ``{"segments": [...]}``, the index records in order.
+    """
+    done = [*(done or []), *([previous.segment] if previous else [])]
+    if done and done[-1].last_step >= target:
+        return Response(output={"segments": done})
+    following = segment.make(structure, previous=previous)
+    following.name = f"{label}, from step {done[-1].last_step if done else 0} of {target}"
+    following.update_metadata(_PRIORITY)
+    rest = run_segments(segment, structure, target=target, label=label, done=done, previous=following.output)
+    rest.name = label
+    rest.update_metadata(_PRIORITY)
+    return Response(replace=Flow([following, rest], output=rest.output))
+
+
+@job
+def analyse_dynamics(
+    subject: dict[str, Any],
+    *,
+    cell: dict[str, Any],
+    run: dict[str, Any],
+    temperature: float,
+    settings: Dynamics,
+) -> dict[str, Any]:
+    """Estimate the diffusivity and the conductivity at one temperature."""
+    segments = [Segment.model_validate(segment) for segment in run["segments"]]
+    trajectory = read_trajectory(segments, Path(os.environ.get(TRAJECTORY_ROOT, ".")))
+    return as_output(
+        diffusion_results(
+            Subject(**subject),
+            trajectory=trajectory,
+            temperature=temperature,
+            equilibration=settings.equilibration,
+            hop_length=cell["hop_length"],
+            defect=cell["description"],
+            seed=settings.seed,
+        )
+    )
+
+
+@job
+def analyse_arrhenius(subject: dict[str, Any], analysed: list[dict[str, Any] | None]) -> dict[str, Any]:
+    """Fit Arrhenius' law to the diffusivities of several temperatures; silent with a single one."""
+    results = [Result(**result) for analysis in analysed if analysis for result in analysis["results"]]
+    diffusivities = [result for result in results if result.property == "diffusivity"]
+    return as_output(arrhenius_results(Subject(**subject), diffusivities) if len(diffusivities) > 1 else [])

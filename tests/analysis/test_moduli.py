@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from sodalyte.analysis.moduli import PUGH_DUCTILE, moduli
+from sodalyte.errors import CalculationError
+
+
+def tetragonal(c11, c33, c12, c13, c44, c66):
+    tensor = np.diag([c11, c11, c33, c44, c44, c66]).astype(float)
+    tensor[0, 1] = tensor[1, 0] = c12
+    tensor[0, 2] = tensor[2, 0] = tensor[1, 2] = tensor[2, 1] = c13
+    return tensor
+
+
+def cubic(c11, c12, c44):
+    return tetragonal(c11, c11, c12, c12, c44, c44)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "bulk", "shear", "youngs", "poisson", "pugh"),
+    [
+        # Deng et al., J. Electrochem. Soc. 163, A67 (2016): c-Na3PS4 (PBEsol), t-Na3PS4 (PBEsol), Na2S (PBE).
+        # Their C_ij are rounded, so E of c-Na3PS4 and of Na2S comes out 0.1 above the printed 32.6 and 44.5.
+        (cubic(42.2, 11.1, 11.7), 21.5, 13.1, 32.7, 0.25, 0.61),
+        (tetragonal(49.8, 42.9, 11.4, 15.7, 11.1, 11.7), 25.3, 13.1, 33.6, 0.28, 0.52),
+        (cubic(54.3, 15.5, 17.1), 28.4, 18.0, 44.6, 0.24, 0.63),
+    ],
+    ids=["c-Na3PS4", "t-Na3PS4", "Na2S"],
+)
+def test_published_moduli_follow_from_published_constants(tensor, bulk, shear, youngs, poisson, pugh):
+    result = moduli(tensor)
+    assert round(result.bulk.hill, 1) == bulk
+    assert round(result.shear.hill, 1) == shear
+    assert round(result.youngs_modulus, 1) == youngs
+    assert round(result.poisson_ratio, 2) == poisson
+    assert round(result.pugh_ratio.hill, 2) == pugh
+
+
+def test_cubic_formulas():
+    c11, c12, c44 = 172.7, 115.5, 90.3
+    result = moduli(cubic(c11, c12, c44))
+    assert result.bulk.voigt == pytest.approx((c11 + 2 * c12) / 3)
+    assert result.bulk.reuss == pytest.approx((c11 + 2 * c12) / 3)
+    assert result.shear.voigt == pytest.approx((c11 - c12 + 3 * c44) / 5)
+    assert result.shear.reuss == pytest.approx(5 * (c11 - c12) * c44 / (4 * c44 + 3 * (c11 - c12)))
+    assert result.shear.hill == pytest.approx((result.shear.voigt + result.shear.reuss) / 2)
+    assert result.pugh_ratio.reuss == pytest.approx(result.shear.reuss / result.bulk.reuss)
+    assert result.cauchy_pressure == pytest.approx(c12 - c44)
+    assert result.universal_anisotropy == pytest.approx(5 * result.shear.voigt / result.shear.reuss - 5)
+
+
+def test_isotropic_crystal_has_no_anisotropy():
+    result = moduli(cubic(30, 10, 10))
+    assert result.universal_anisotropy == pytest.approx(0, abs=1e-12)
+    assert result.shear.voigt == pytest.approx(result.shear.reuss)
+
+
+def test_cauchy_pressure_of_a_tetragonal_crystal_is_the_stated_mean():
+    result = moduli(tetragonal(49.8, 42.9, 11.4, 15.7, 11.1, 11.7))
+    assert result.cauchy_pressure == pytest.approx((11.4 - 11.7 + 2 * (15.7 - 11.1)) / 3)
+
+
+def test_pugh_threshold_is_his_1_75():
+    assert pytest.approx(1 / 1.75, abs=5e-4) == PUGH_DUCTILE
+
+
+def test_moduli_of_an_unstable_crystal_are_refused():
+    with pytest.raises(CalculationError, match=r"-63\.7 GPa"):
+        moduli(cubic(24.8, 9.2, -63.7))

@@ -1,0 +1,73 @@
+"""Jobs that worker processes can import."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobflow import Flow, Maker, Response, job
+
+
+@job
+def add(a, b):
+    return a + b
+
+
+@dataclass
+class Multiply(Maker):
+    name: str = "multiply"
+    factor: int = 1
+
+    @job
+    def make(self, number):
+        return number * self.factor
+
+
+@job
+def grow(number, *, limit):
+    """Replace itself until ``limit`` is reached."""
+    if number >= limit:
+        return number
+    following = add(number, 1)
+    rest = grow(following.output, limit=limit)
+    return Response(replace=Flow([following, rest], output=rest.output))
+
+
+@job
+def detour(number):
+    return Response(output=number, detour=add(number, 100))
+
+
+@job
+def addition(number):
+    return Response(output=number, addition=add(number, 1000))
+
+
+@job
+def stop_children(number):
+    return Response(output=number, stop_children=True)
+
+
+@job
+def stop_everything():
+    return Response(stop_jobflow=True)
+
+
+@job
+def fail(message):
+    raise ValueError(message)
+
+
+@job
+def log_and_sleep(log, number, *, seconds=0.0, after=None):
+    """Append a line when it starts and one when it ends."""
+    with Path(log).open("a") as file:
+        print("start", number, os.getpid(), file=file, flush=True)
+        time.sleep(seconds)
+        print("end", number, os.getpid(), file=file, flush=True)
+    return number
+
+
+@job
+def die():
+    os._exit(9)
