@@ -62,17 +62,13 @@ def checked_positions(positions: ArrayLike, *, largest_step: float) -> NDArray[n
     """
     array = np.asarray(positions)
     if array.ndim != 3 or array.shape[2] != 3 or array.shape[0] < 2:
-        raise UsageError(
-            f"positions have shape {array.shape}; give (n_frames, n_atoms, 3) with two frames or more"
-        )
+        raise UsageError(f"positions have shape {array.shape}; give (n_frames, n_atoms, 3) with two frames or more")
     if not np.issubdtype(array.dtype, np.floating):
         array = array.astype(np.float64)
     for ion in range(array.shape[1]):
+        if not np.isfinite(array[:, ion]).all():
+            raise CalculationError(f"atom {ion} has a position that is not finite; the dynamics run is broken")
         step = float(np.abs(np.diff(array[:, ion], axis=0)).max())
-        if not np.isfinite(step):
-            raise CalculationError(
-                f"atom {ion} has a position that is not finite; the dynamics run is broken"
-            )
         if step > largest_step:
             raise UsageError(
                 f"atom {ion} moves {step:.1f} angstrom between two frames (at most {largest_step:.1f} is possible); "
@@ -84,8 +80,8 @@ def checked_positions(positions: ArrayLike, *, largest_step: float) -> NDArray[n
 def framework_drift(positions: NDArray[np.floating], framework: Indices) -> Floats:
     """Mean position of the framework ions in every frame.
 
-    The unweighted mean is what pymatgen's ``DiffusionAnalyzer`` and kinisi subtract. For a framework that only vibrates it
-    differs from the centre of mass by a bounded vibration, which no diffusivity sees.
+    The unweighted mean is what pymatgen's ``DiffusionAnalyzer`` and kinisi subtract. For a framework that only
+    vibrates it differs from the centre of mass by a bounded vibration, which no diffusivity sees.
 
     Parameters
     ----------
@@ -101,14 +97,12 @@ def framework_drift(positions: NDArray[np.floating], framework: Indices) -> Floa
     return _summed(positions, framework) / len(framework)
 
 
-def mean_squared_displacement(
-    positions: NDArray[np.floating], ions: Indices, *, drift: Floats | None = None
-) -> Floats:
+def mean_squared_displacement(positions: NDArray[np.floating], ions: Indices, *, drift: Floats | None = None) -> Floats:
     """Mean squared displacement along x, y and z for every lag, averaged over ions and time origins.
 
-    The sum over origins splits into a running sum and an autocorrelation, and the autocorrelation is a product in Fourier
-    space (V. Calandrini et al., Collection SFN 12, 201 (2011), 10.1051/sfn/201112010), so that all lags together cost
-    O(N log N). The power spectra of the ions are summed before the one transform back.
+    The sum over origins splits into a running sum and an autocorrelation, and the autocorrelation is a product in
+    Fourier space (V. Calandrini et al., Collection SFN 12, 201 (2011), 10.1051/sfn/201112010), so that all lags
+    together cost O(N log N). The power spectra of the ions are summed before the one transform back.
 
     Parameters
     ----------
@@ -121,8 +115,8 @@ def mean_squared_displacement(
 
     Returns
     -------
-    ndarray of shape (n_frames, 3), angstrom^2: row ``k`` belongs to a lag of ``k`` frames. The three columns add up to the
-    mean squared displacement.
+    ndarray of shape (n_frames, 3), angstrom^2: row ``k`` belongs to a lag of ``k`` frames. The three columns add up
+    to the mean squared displacement.
     """
     total = np.zeros((3, len(positions)))
     for first in range(0, len(ions), IONS_AT_ONCE):
@@ -145,8 +139,8 @@ def collective_squared_displacement(
 
     Returns
     -------
-    ndarray of shape (n_frames, 3), angstrom^2: x, y and z for every lag. Equal to the mean squared displacement when the
-    ions move independently.
+    ndarray of shape (n_frames, 3), angstrom^2: x, y and z for every lag. Equal to the mean squared displacement
+    when the ions move independently.
     """
     series = _summed(positions, ions)
     if drift is not None:
@@ -155,7 +149,7 @@ def collective_squared_displacement(
 
 
 def log_spaced_lags(first: int, last: int, number: int) -> Indices:
-    """At most ``number`` distinct lags from ``first`` to ``last`` frames, both included, evenly spaced in the logarithm."""
+    """At most ``number`` distinct lags from ``first`` to ``last`` frames, both included, even in the logarithm."""
     return np.unique(np.geomspace(first, last, number).round().astype(np.intp))
 
 

@@ -20,6 +20,8 @@ from sodalyte.analysis.results import Guard, Result, Subject, judge
 from sodalyte.analysis.voltage import HULL_TOLERANCE, SodiumSystem, Window, decomposition, staircase
 from sodalyte.inputs.recipe import Stability
 
+__all__ = ["METASTABILITY_LIMIT", "Phase", "stability_results"]
+
 METASTABILITY_LIMIT = 0.03
 """Energy above the hull, eV/atom, up to which a material is lowered to the hull for its window.
 

@@ -16,7 +16,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +25,7 @@ from pymatgen.analysis.phase_diagram import PhaseDiagram
 from pymatgen.core import Composition, Element
 from pymatgen.entries.computed_entries import ComputedEntry
 from scipy.optimize import linprog
+from scipy.sparse import identity, kron
 
 from sodalyte.errors import CalculationError, UsageError
 
@@ -34,7 +35,7 @@ HULL_TOLERANCE = 0.001
 _FACE_TOLERANCE = 1e-9  # eV/atom; how far below the hull the face that touches a composition may be taken
 _AMOUNT_TOLERANCE = 1e-6  # formula units
 _DIGITS = 9  # of amounts, beyond which they are noise
-_VOLTAGE_DIGITS = 6  # V, beyond which a limit is noise of the linear program
+_VOLTAGE_DIGITS = 6  # of voltages in V, beyond which they are noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ class WindowSamples:
     reduction_limit: NDArray[np.float64]
     oxidation_limit: NDArray[np.float64]
     e_above_hull: NDArray[np.float64]
+    decomposition_energy: NDArray[np.float64]
 
     @property
     def window_width(self) -> NDArray[np.float64]:
@@ -152,34 +154,10 @@ class SodiumSystem:
             polymorph_energy=float(material.energy_per_atom - phases[own].energy_per_atom),
         )
 
-    def window(self, energies: NDArray[np.float64] | None = None) -> Window:
-        """Return the window for the system's own energies, or for others, eV/atom, shape (phases,).
-
-        Raises
-        ------
-        CalculationError
-            The linear program has no answer, which means that an energy is not finite.
-        """
-        energies = self.energies if energies is None else energies
-        own = self.fractions[self.material]
-        others = np.delete(self.fractions, self.material, axis=0)
-        bounds = np.delete(energies, self.material)
-        decomposed = own @ _minimise(-own, others, bounds)
-        hull = min(energies[self.material], decomposed)
-        face = np.vstack([others, -own])
-        bounds = np.append(bounds, _FACE_TOLERANCE - hull)
-        towards = np.zeros_like(own)
-        towards[0] = 1.0
-        # the two programs, greatest and least mu_na, stand side by side in one
-        both = _minimise(np.append(-towards, towards), np.kron(np.eye(2), face), np.tile(bounds, 2))
-        greatest, least = both.reshape(2, -1)[:, 0] - energies[self.sodium]
-        energy = energies[self.material] + self.polymorph_energy
-        return Window(
-            reduction_limit=max(0.0, round(-float(greatest), _VOLTAGE_DIGITS)),
-            oxidation_limit=max(0.0, round(-float(least), _VOLTAGE_DIGITS)),
-            e_above_hull=float(energy - hull),
-            decomposition_energy=float(energy - decomposed),
-        )
+    def window(self) -> Window:
+        """Return the window for the system's own energies."""
+        drawn = self._windows(self.energies[np.newaxis])
+        return Window(**{field.name: float(getattr(drawn, field.name)[0]) for field in fields(Window)})
 
     def sample(
         self, *, entry_uncertainty: float, correction_uncertainty: float, samples: int, seed: int
@@ -203,15 +181,27 @@ class SodiumSystem:
             Of the random numbers: the same seed and the same phases give the same samples.
         """
         random = np.random.default_rng(seed)
-        shape = (samples, len(self.energies))
-        energies = self.energies + entry_uncertainty * random.standard_normal(shape)
+        energies = self.energies + entry_uncertainty * random.standard_normal((samples, len(self.energies)))
         energies += correction_uncertainty * np.outer(random.standard_normal(samples), self.sulfides)
-        windows = [self.window(drawn) for drawn in energies]
+        return self._windows(energies)
+
+    def _windows(self, energies: NDArray[np.float64]) -> WindowSamples:
+        """Windows for rows of energies, eV/atom, shape (samples, phases)."""
+        own = self.fractions[self.material]
+        others = np.delete(self.fractions, self.material, axis=0)
+        bounds = np.delete(energies, self.material, axis=1)
+        decomposed = _minimise(-own, others, bounds) @ own
+        hull = np.minimum(energies[:, self.material], decomposed)
+        face = np.vstack([others, -own])
+        bounds = np.column_stack([bounds, _FACE_TOLERANCE - hull])
+        sodium = np.eye(len(own))[0]
+        greatest, least = (_minimise(sign * sodium, face, bounds)[:, 0] - energies[:, self.sodium] for sign in (-1, 1))
+        energy = energies[:, self.material] + self.polymorph_energy
         return WindowSamples(
-            **{
-                name: np.array([getattr(window, name) for window in windows])
-                for name in ("reduction_limit", "oxidation_limit", "e_above_hull")
-            }
+            reduction_limit=np.maximum(np.round(-greatest, _VOLTAGE_DIGITS), 0.0) + 0.0,
+            oxidation_limit=np.maximum(np.round(-least, _VOLTAGE_DIGITS), 0.0) + 0.0,
+            e_above_hull=energy - hull,
+            decomposition_energy=energy - decomposed,
         )
 
 
@@ -235,7 +225,7 @@ def staircase(diagram: PhaseDiagram, composition: Composition) -> list[dict[str,
     sodium = Element("Na")
     profile = diagram.get_element_profile(sodium, composition.reduced_composition)
     mu_na0 = diagram.el_refs[sodium].energy_per_atom
-    lows = [max(0.0, float(mu_na0 - step["chempot"])) for step in profile]
+    lows = [max(0.0, round(float(mu_na0 - step["chempot"]), _VOLTAGE_DIGITS)) for step in profile]
     highs: list[float | None] = [*lows[1:], None]
     return [
         {
@@ -244,7 +234,7 @@ def staircase(diagram: PhaseDiagram, composition: Composition) -> list[dict[str,
             **_balance(composition, step["entries"], na_exchanged=step["evolution"]),
         }
         for step, low, high in zip(profile, lows, highs, strict=True)
-        if high is None or high - low > 10**-_VOLTAGE_DIGITS
+        if high is None or high > low
     ]
 
 
@@ -276,15 +266,20 @@ def _balance(composition: Composition, entries: Iterable[ComputedEntry], *, na_e
 def _minimise(
     objective: NDArray[np.float64], rows: NDArray[np.float64], bounds: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Minimise ``objective @ x`` under ``rows @ x <= bound`` for each bound of shape (samples, rows).
+
+    The programs are independent; side by side, as one sparse program, they take little longer than one alone.
+    """
+    samples = len(bounds)
     answer = linprog(
-        objective,
-        A_ub=rows,
-        b_ub=bounds,
+        np.tile(objective, samples),
+        A_ub=kron(identity(samples), rows, format="csc"),
+        b_ub=bounds.ravel(),
         bounds=(None, None),
         method="highs",
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     if answer.status != 0:
         raise CalculationError(f"the chemical potentials cannot be bounded: {answer.message}")
-    solution: NDArray[np.float64] = answer.x
+    solution: NDArray[np.float64] = answer.x.reshape(samples, -1)
     return solution

@@ -9,7 +9,11 @@ import typer
 from sodalyte.cli.options import DatabaseOption, JsonOption, WorkspaceOption, database_uri, workspace_path
 
 if TYPE_CHECKING:
-    pass
+    from pathlib import Path
+
+    from sodalyte.analysis.results import Result
+    from sodalyte.inputs.recipe import Recipe
+    from sodalyte.launchers.local import Summary
 
 
 def run(
@@ -90,13 +94,12 @@ def _recipe(name: str, temperatures: str | None) -> Recipe:
 def _as_json(summary: Summary, results: list[Result], page: Path) -> str:
     import json
 
+    failures = [{"name": failure.name, "uuid": failure.uuid, "error": failure.error} for failure in summary.failures]
     answer: dict[str, Any] = {
         "report": str(page),
         "ran": summary.ran,
         "reused": summary.reused,
-        "failures": [
-            {"name": failure.name, "uuid": failure.uuid, "error": failure.error} for failure in summary.failures
-        ],
+        "failures": failures,
         "results": [result.model_dump(mode="json") for result in results],
     }
     return json.dumps(answer, indent=2)

@@ -30,8 +30,12 @@ from litemongo._vendor.mongomock.collection import Collection
 BUSY_TIMEOUT = 60.0
 """Seconds that a process waits for another one's transaction, which lasts milliseconds."""
 
-_MAX_VALUES = 500
+_MAX_VALUES = 10_000
 _UNKEYED = "*"
+_CANDIDATES = (
+    "SELECT doc FROM documents WHERE _id IN "
+    "(SELECT id FROM lookup WHERE path = ? AND value IN ({}) UNION SELECT id FROM changed) ORDER BY rowid"
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS lookup(path, value, id, PRIMARY KEY(path, value, id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS lookup_by_id ON lookup(id);
@@ -118,14 +122,14 @@ class _CollectionStore(sqlite_store.CollectionStore):  # type: ignore[misc]
     was found.
     """
 
+    _connection: _Connection
+
     def open(self) -> None:
         try:
             super().open()
         finally:
             self._connection.close()
-        self._connection = sqlite3.connect(
-            self._path, timeout=BUSY_TIMEOUT, isolation_level=None, factory=_Connection
-        )
+        self._connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, factory=_Connection)
         self._queue = (self._path.parent.parent / f"{self._path.name}.lock").open("w")
         self._connection.queue = self._queue.fileno()
         self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -146,10 +150,7 @@ class _CollectionStore(sqlite_store.CollectionStore):  # type: ignore[misc]
             return
         path, values = found
         self._index_changed()
-        query = (
-            "SELECT doc FROM documents WHERE _id IN (SELECT id FROM lookup WHERE path = ? AND value IN "
-            f"({','.join('?' * len(values))}) UNION SELECT id FROM changed) ORDER BY rowid"  # noqa: S608
-        )
+        query = _CANDIDATES.format(",".join("?" * len(values)))
         for (document,) in self._connection.execute(query, (path, *values)):
             yield self._documents._decode_doc(document)
 
@@ -171,9 +172,7 @@ class _CollectionStore(sqlite_store.CollectionStore):  # type: ignore[misc]
         if self._connection.execute("SELECT 1 FROM changed LIMIT 1").fetchone() is None:
             return
         with self._connection:
-            changed = self._connection.execute(
-                "SELECT _id, doc FROM documents WHERE _id IN (SELECT id FROM changed)"
-            )
+            changed = self._connection.execute("SELECT _id, doc FROM documents WHERE _id IN (SELECT id FROM changed)")
             for identifier, document in changed:
                 self._connection.executemany(
                     "INSERT OR IGNORE INTO lookup VALUES (?, ?, ?)",

@@ -44,7 +44,7 @@ class Database:
     def __init__(self, address: str, client: Any, collection: Callable[[str], Any]) -> None:
         self.address = address
         self._client = client
-        self._collection = collection
+        self.collection = collection
 
     def __repr__(self) -> str:
         return f"Database({self.address!r})"
@@ -61,13 +61,13 @@ class Database:
         from jobflow import JobStore
         from maggma.stores import MongoStore
 
-        documents, blobs = (MongoStore.from_collection(self._collection(name)) for name in (OUTPUTS, BLOBS))
+        documents, blobs = (MongoStore.from_collection(self.collection(name)) for name in (OUTPUTS, BLOBS))
         return JobStore(documents, additional_stores={"data": blobs})
 
     @property
     def results(self) -> Any:
         """Collection of results, spoken to as pymongo's ``Collection``."""
-        return self._collection(RESULTS)
+        return self.collection(RESULTS)
 
     def close(self) -> None:
         """Close the connection; closing twice does nothing."""
@@ -85,10 +85,8 @@ class Database:
 
     def _declare_indexes(self) -> None:
         for name, indexes in INDEXES.items():
-            collection = self._collection(name)
-            declared = {
-                tuple(field for field, _ in index["key"]) for index in collection.index_information().values()
-            }
+            collection = self.collection(name)
+            declared = {tuple(field for field, _ in index["key"]) for index in collection.index_information().values()}
             for fields, unique in indexes:
                 if fields not in declared:
                     collection.create_index([(field, 1) for field in fields], unique=unique)
@@ -130,7 +128,9 @@ def _open_folder(path: str, *, create: bool) -> Database:
         if kept and NAME not in kept:
             raise DatabaseError(f"the folder {folder} holds other files, not a database; name another folder")
         if not kept and not create:
-            raise DatabaseError(f"there is no database at {address}")
+            raise DatabaseError(
+                f"there is no database at {address}; 'sodalyte run' makes one"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         return _open_files(address, folder, create=create)
     except (OSError, ValueError, RuntimeError, sqlite3.Error) as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms, units
 from ase.md.nose_hoover_chain import NoseHooverChainNVT, NoseHooverChainThermostat
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from jobflow import CURRENT_JOB, Maker, job
 from pydantic import BaseModel, ConfigDict
 from pymatgen.core import Structure
@@ -134,7 +134,7 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
         )
 
     def _draw_velocities(self, atoms: Atoms) -> None:
-        MaxwellBoltzmannDistribution(atoms, temperature_K=self.temperature, rng=np.random.default_rng(self.seed))
+        thermalize_momenta(atoms, temperature_K=self.temperature, rng=np.random.default_rng(self.seed))
         Stationary(atoms)
         atoms.set_momenta(atoms.get_momenta() * np.sqrt(self.temperature / kinetic_temperature(atoms)))
 
@@ -183,12 +183,14 @@ class _Frame:
 
     @classmethod
     def of(cls, atoms: Atoms, motion: NoseHooverChainNVT, step: int) -> _Frame:
+        potential_energy = float(atoms.get_potential_energy())
+        thermostat_energy = motion._thermostat.get_thermostat_energy()  # noqa: SLF001
         return cls(
             step=step,
             positions=atoms.get_positions(),
-            potential_energy=float(atoms.get_potential_energy()),
+            potential_energy=potential_energy,
             temperature=kinetic_temperature(atoms),
-            conserved_energy=motion.get_conserved_energy(),
+            conserved_energy=potential_energy + float(atoms.get_kinetic_energy()) + thermostat_energy,
         )
 
 

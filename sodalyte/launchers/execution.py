@@ -9,13 +9,12 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from jobflow import Flow, Job, JobStore
 from monty.json import jsanitize
-from monty.os import cd
 
 from sodalyte.database import Database, save_results
 from sodalyte.database.trajectories import TRAJECTORY_ROOT
@@ -111,7 +110,7 @@ def _alone(root: Path, job: Job) -> Iterator[None]:
 def _run_folder(root: Path, job: Job) -> Iterator[None]:
     folder = root / job.uuid[:2] / f"{job.uuid}-{job.index}"
     folder.mkdir(parents=True, exist_ok=True)
-    with cd(folder):
+    with chdir(folder):
         yield
     with suppress(OSError):
         folder.rmdir()

@@ -16,8 +16,8 @@ import re
 import uuid
 from typing import Any
 
+import networkx
 from jobflow import Flow, Job
-from jobflow.core.flow import get_flow
 
 from sodalyte import __version__
 
@@ -43,7 +43,7 @@ def identify(flow: Flow | Job, *, keep: str | None = None) -> Flow:
     """
     renamed: dict[str, str] = {}
     unique: dict[tuple[str, int], Job] = {}
-    for job, _ in get_flow(flow, allow_external_references=True).iterflow():
+    for job, _ in parents_first(flow):
         text = _UUID.sub(lambda match: renamed.get(match[0], match[0]), json.dumps(job.as_dict()))
         document = json.loads(text)
         if job.uuid != keep:
@@ -52,6 +52,13 @@ def identify(flow: Flow | Job, *, keep: str | None = None) -> Flow:
         document["metadata"][_MARK] = True
         unique.setdefault((document["uuid"], document["index"]), Job.from_dict(document))
     return Flow(list(unique.values()))
+
+
+def parents_first(flow: Flow | Job) -> list[tuple[Job, list[str]]]:
+    """Return every job of ``flow`` with the uuids of its parents, parents before children, else in the flow's order."""
+    graph = flow.graph
+    ordered = [uuid for uuid in networkx.topological_sort(graph) if "job" in graph.nodes[uuid]]
+    return [(graph.nodes[uuid]["job"], list(graph.predecessors(uuid))) for uuid in ordered]
 
 
 def is_identified(job: Job) -> bool:

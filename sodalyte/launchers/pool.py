@@ -38,7 +38,7 @@ class Worker:
         self.last_words = ""
         self._failed_starts = 0
         self._log = root / f"worker-{number}.log"
-        self._arguments = (database, str(root))
+        self._where = json.dumps({"database": database, "root": str(root)}).encode()
         self._environment = os.environ | dict.fromkeys(_THREADS, str(threads))
         self._environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         self._start()
@@ -89,10 +89,10 @@ class Worker:
 
     def _start(self) -> None:
         self.link, other = Pipe()
-        arguments = (str(other.fileno()), str(os.getpid()), *self._arguments)
+        self.link.send_bytes(self._where)  # not as arguments, which everyone can read: it may hold a password
         with other, self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-m", "sodalyte.launchers.worker", *arguments],
+                [sys.executable, "-m", "sodalyte.launchers.worker", str(other.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

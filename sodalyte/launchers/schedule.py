@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jobflow import Flow, Job
-from jobflow.core.flow import get_flow
 from jobflow.core.reference import OnMissing
+
+from sodalyte.launchers.identity import parents_first
 
 if TYPE_CHECKING:
     from sodalyte.launchers.execution import Outcome
@@ -74,22 +75,22 @@ class Schedule:
         self._followers: dict[str, list[str]] = defaultdict(list)
         self._blockers: dict[tuple[str, int], int] = {}
         self._parents: dict[tuple[str, int], list[str]] = {}
-        self.add(get_flow(flow, allow_external_references=True))
+        self.add(flow)
 
-    def add(self, flow: Flow, *, before: str | None = None) -> None:
+    def add(self, flow: Flow | Job, *, before: str | None = None) -> None:
         """Add the jobs of ``flow``; the uuid ``before`` is then complete only after all of them."""
-        tasks = [(Task.of(job), parents) for job, parents in flow.iterflow()]
-        tasks = [(task, parents) for task, parents in tasks if (task.uuid, task.index) not in self._seen]
-        for task, _ in tasks:
+        tasks = [(Task.of(job), parents) for job, parents in parents_first(flow)]
+        new = [(task, parents) for task, parents in tasks if (task.uuid, task.index) not in self._seen]
+        for task, _ in new:
             self._seen.add((task.uuid, task.index))
             self._outstanding[task.uuid] += 1
             self.total += 1
         if before is not None:
-            for uuid in {job_uuid for job_uuid in flow.job_uuids if job_uuid != before}:
+            for uuid in {task.uuid for task, _ in tasks} - {before}:
                 if self._outstanding[uuid]:
                     self._outstanding[before] += 1
                     self._followers[uuid].append(before)
-        for task, parents in tasks:
+        for task, parents in new:
             identity = (task.uuid, task.index)
             awaited = {uuid for uuid in parents if uuid != task.uuid and self._outstanding.get(uuid)}
             self._parents[identity] = parents

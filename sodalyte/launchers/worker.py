@@ -1,6 +1,7 @@
 """A worker process of the local launcher: takes one job at a time from its launcher and runs it.
 
-Started as ``python -m sodalyte.launchers.worker SOCKET_FD DATABASE ROOT``.
+Started as ``python -m sodalyte.launchers.worker DESCRIPTOR LAUNCHER``, with the descriptor of the connection to the
+launcher and the launcher's process id. The launcher first sends where the database is and where to run, then jobs.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ def _die_with_launcher(launcher: int) -> None:
         raise SystemExit
 
 
-def _work(link: Connection, uri: str, root: Path) -> None:
+def _work(link: Connection) -> None:
     from jobflow import Job
 
     from sodalyte.database import open_database
     from sodalyte.launchers.execution import execute
 
-    with open_database(uri) as database:
+    where = json.loads(link.recv_bytes())
+    root = Path(where["root"])
+    with open_database(where["database"]) as database:
         link.send_bytes(b"{}")
         while message := link.recv_bytes():
             started = time.perf_counter()
@@ -47,11 +50,11 @@ def _work(link: Connection, uri: str, root: Path) -> None:
 
 def main() -> None:
     """Run the worker until its launcher closes the connection or dies."""
-    descriptor, launcher, uri, root = sys.argv[1:]
+    descriptor, launcher = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_launcher(int(launcher))
     try:
-        _work(Connection(int(descriptor)), uri, Path(root))
+        _work(Connection(int(descriptor)))
     except (EOFError, ConnectionError):
         return
 

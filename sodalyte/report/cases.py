@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,23 +55,20 @@ class Case:
     recipe: str
     results: tuple[Result, ...]
     label: str
+    position: int
 
-    @property
-    def identity(self) -> tuple[str, str, str, str]:
-        """What no other case shares."""
-        return self.material, self.polymorph, self.level, self.recipe
+    def anchor(self, result: Result) -> str:
+        """Name the place in the page where all of one of its results is written."""
+        index = next(index for index, own in enumerate(self.results, start=1) if own is result)
+        return f"m{self.position}-{index}"
 
     def all(self, name: str) -> tuple[Result, ...]:
         """Give every answer to property ``name``, refused ones included."""
         return tuple(result for result in self.results if result.property == name)
 
-    def last(
-        self, name: str, *, scheme: str | None = None, temperature: float | None = None
-    ) -> Result | None:
+    def last(self, name: str, *, scheme: str | None = None, temperature: float | None = None) -> Result | None:
         """Give the newest answer to property ``name``, of a scheme and temperature where they apply."""
-        found = [
-            result for result in self.all(name) if (result.scheme, result.temperature) == (scheme, temperature)
-        ]
+        found = [result for result in self.all(name) if (result.scheme, result.temperature) == (scheme, temperature)]
         return found[-1] if found else None
 
     @property
@@ -89,22 +86,20 @@ class Case:
     def warnings(self) -> tuple[Guard, ...]:
         """Failed guards that accompany a number instead of refusing it, each once."""
         failed = (
-            guard
-            for result in self.results
-            if result.status == "ok"
-            for guard in result.guards
-            if not guard.passed
+            guard for result in self.results if result.status == "ok" for guard in result.guards if not guard.passed
         )
         return tuple(dict.fromkeys(failed))
 
 
-def arrange(results: Iterable[Result | Mapping[str, Any]]) -> tuple[Case, ...]:
-    """Group results by material, polymorph, level and recipe, in the order in which they come.
+def arrange(results: Iterable[Result | Mapping[str, Any]], *, order: Sequence[str] = ()) -> tuple[Case, ...]:
+    """Group results by material, polymorph, level and recipe, and sort each group as the report lists it.
 
     Parameters
     ----------
     results
         Results or their documents.
+    order
+        Materials in the order wanted; the others follow in the order in which they come.
 
     Raises
     ------
@@ -119,9 +114,16 @@ def arrange(results: Iterable[Result | Mapping[str, Any]]) -> tuple[Case, ...]:
         raise UsageError("there are no results to report; run a material first: sodalyte run Na3SbS4")
     names = Counter(identity[:2] for identity in groups)
     conditions = {identity[2:] for identity in groups}
+    wanted = {name: place for place, name in reversed(list(enumerate(order)))}
+    sorted_groups = sorted(groups.items(), key=lambda group: wanted.get(group[0][0], len(order)))
     return tuple(
-        Case(*identity, results=tuple(found), label=_label(identity, names, conditions))
-        for identity, found in groups.items()
+        Case(
+            *identity,
+            results=tuple(sorted(found, key=_place)),
+            label=_label(identity, names, conditions),
+            position=position,
+        )
+        for position, (identity, found) in enumerate(sorted_groups, start=1)
     )
 
 
@@ -140,7 +142,7 @@ def conditions_label(result: Result) -> str:
 
 def with_unit(text: str, unit: str) -> str:
     """Append a unit to a written number."""
-    return f"{text} {unit_symbol(unit)}".rstrip()
+    return f"{text}\xa0{unit_symbol(unit)}".rstrip()
 
 
 def _validated(document: Result | Mapping[str, Any]) -> Result:
@@ -155,6 +157,17 @@ def _validated(document: Result | Mapping[str, Any]) -> Result:
         ) from error
 
 
+def _printable(text: str) -> str:
+    """Keep a name on one line and in one direction, whatever characters a file's name holds."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+
+
+def _place(result: Result) -> tuple[int, str, float]:
+    names = [item.name for item in PROPERTIES]
+    place = names.index(result.property) if result.property in names else len(names)
+    return place, scheme_label(result.scheme or ""), result.temperature or 0.0
+
+
 def _label(
     identity: tuple[str, str, str, str],
     names: Counter[tuple[str, str]],
@@ -162,7 +175,7 @@ def _label(
 ) -> str:
     """Name a case; level and recipe are added where the name alone would be ambiguous."""
     material, polymorph, level, recipe = identity
-    label = f"{formula(material)} ({polymorph})"
+    label = _printable(f"{formula(material)} ({polymorph})")
     if names[material, polymorph] == 1:
         return label
     levels, recipes = (len(set(values)) for values in zip(*conditions, strict=True))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sodalyte.analysis.figures.notation import interval, quantity, scheme_label, unit_symbol
+from sodalyte.analysis.figures.notation import interval, middle, quantity, scheme_label, unit_symbol
 from sodalyte.analysis.results import Result
 from sodalyte.report.cases import PROPERTIES, Case, Property, conditions_label, property_label
 from sodalyte.report.reference import Reference, references
@@ -20,6 +20,7 @@ class Number:
     """One of our numbers in the table, or what stands in its place."""
 
     result: Result
+    anchor: str
     text: str
     note: str
     refused: bool
@@ -27,30 +28,29 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Our numbers for one material and the published ones beside them; without either it was not run."""
+class Row:
+    """One set of conditions; for each material its numbers, none if it was not run."""
 
-    case: Case
-    numbers: tuple[Number, ...]
-    published: tuple[Reference, ...]
+    conditions: str
+    cells: tuple[tuple[Number, ...], ...]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One property under one set of conditions."""
+class Block:
+    """One property; for each material the published numbers, which stand beside all its rows."""
 
     label: str
-    conditions: str
     unit: str
-    cells: tuple[Cell, ...]
+    rows: tuple[Row, ...]
+    published: tuple[tuple[Reference, ...], ...]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows under one heading."""
+    """Properties under one heading."""
 
     title: str
-    rows: tuple[Row, ...]
+    blocks: tuple[Block, ...]
 
 
 def compare(cases: Sequence[Case]) -> tuple[Group, ...]:
@@ -59,53 +59,51 @@ def compare(cases: Sequence[Case]) -> tuple[Group, ...]:
     Properties that the report has no name for are listed too, under a heading of their own.
     """
     named = {item.name for item in PROPERTIES}
-    others = dict.fromkeys(
-        result.property for case in cases for result in case.results if result.property not in named
-    )
+    others = dict.fromkeys(result.property for case in cases for result in case.results if result.property not in named)
     properties = (*PROPERTIES, *(Property(name, property_label(name), "Other properties") for name in others))
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[Block]] = {}
     for item in properties:
         if item.name not in _NO_NUMBER:
-            groups.setdefault(item.group, []).extend(_rows(item, cases))
-    return tuple(Group(title, tuple(rows)) for title, rows in groups.items() if rows)
+            groups.setdefault(item.group, []).extend(_blocks(item, cases))
+    return tuple(Group(title, tuple(blocks)) for title, blocks in groups.items() if blocks)
 
 
-def number(result: Result) -> Number:
-    """Write one result for the table."""
+def number(case: Case, result: Result) -> Number:
+    """Write one result of a case."""
+    anchor = case.anchor(result)
     if result.status == "refused":
         reason = textwrap.shorten(result.reason or "", _REASON_LENGTH, placeholder=" …")
-        return Number(result, "refused", reason, refused=True, warned=False)
-    text = "see figure" if result.value is None else quantity(result.value, result.uncertainty)
-    note = f"95 %: {interval(*result.interval_95)}" if result.interval_95 else ""
+        return Number(result, anchor, "refused", reason, refused=True, warned=False)
+    note = f"95\xa0%: {interval(*result.interval_95)}" if result.interval_95 else ""
+    if result.value is None:
+        text = "no single number"
+    elif result.uncertainty is None and result.interval_95:
+        text = middle(result.value, *result.interval_95)
+    else:
+        text = quantity(result.value, result.uncertainty)
     warned = any(not guard.passed for guard in result.guards)
-    return Number(result, text, note, refused=False, warned=warned)
+    return Number(result, anchor, text, note, refused=False, warned=warned)
 
 
-def _rows(item: Property, cases: Sequence[Case]) -> list[Row]:
-    conditions = dict.fromkeys(
-        (result.scheme, result.temperature) for case in cases for result in case.all(item.name)
-    )
-    ordered = sorted(conditions, key=lambda pair: (scheme_label(pair[0] or ""), pair[1] or 0.0))
-    rows = []
-    for scheme, temperature in ordered:
-        found = [
-            [result for result in case.all(item.name) if (result.scheme, result.temperature) == (scheme, temperature)]
-            for case in cases
-        ]
-        example = next(result for results in found for result in results)
-        rows.append(
-            Row(
-                item.label,
-                conditions_label(example),
-                unit_symbol(example.unit),
-                tuple(
-                    Cell(
-                        case,
-                        tuple(number(result) for result in results),
-                        references(case.material, case.polymorph, item.name),
-                    )
-                    for case, results in zip(cases, found, strict=True)
-                ),
+def _blocks(item: Property, cases: Sequence[Case]) -> Iterator[Block]:
+    """Give one block for each unit, so that no number can stand under another's."""
+    answers = [case.all(item.name) for case in cases]
+    published = tuple(references(case.material, case.polymorph, item.name) for case in cases)
+    for unit in dict.fromkeys(result.unit for results in answers for result in results):
+        conditions = {_conditions(result) for results in answers for result in results if result.unit == unit}
+        rows = []
+        for wanted in sorted(conditions):
+            found = [
+                [result for result in results if result.unit == unit and _conditions(result) == wanted]
+                for results in answers
+            ]
+            example = next(result for results in found for result in results)
+            cells = tuple(
+                tuple(number(case, result) for result in results) for case, results in zip(cases, found, strict=True)
             )
-        )
-    return rows
+            rows.append(Row(conditions_label(example), cells))
+        yield Block(item.label, unit_symbol(unit), tuple(rows), published)
+
+
+def _conditions(result: Result) -> tuple[str, float]:
+    return scheme_label(result.scheme or ""), result.temperature or 0.0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from sodalyte.analysis.figures import (
@@ -20,10 +21,10 @@ from sodalyte.analysis.figures import (
     msd_figure,
     render,
 )
-from sodalyte.analysis.figures.notation import interval, reaction_side, scheme_label
+from sodalyte.analysis.figures.notation import reaction_side, scheme_label
 from sodalyte.analysis.results import Result
 from sodalyte.report.cases import Case
-from sodalyte.report.reference import references
+from sodalyte.report.reference import paper_value
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}"
@@ -36,11 +37,11 @@ class Picture:
     Attributes
     ----------
     name
-        Of the files, without suffix.
+        Of the files, without suffix: plain letters, digits and hyphens, and no other picture's.
     title, caption
-        In words; the title is also what a screen reader says.
-    figure
-        None where there was nothing to draw; ``caption`` then says why.
+        In words; a screen reader says both.
+    svg, pdf
+        Empty where there was nothing to draw; ``caption`` then says why.
     staircase
         Steps of a decomposition, to stand below its figure as a table.
     """
@@ -48,7 +49,8 @@ class Picture:
     name: str
     title: str
     caption: str
-    figure: Figure | None = None
+    svg: bytes = b""
+    pdf: bytes = b""
     staircase: Sequence[dict[str, Any]] = ()
 
 
@@ -77,29 +79,21 @@ def plates(cases: Sequence[Case]) -> tuple[Plate, ...]:
     samples = [Sample(case.label, *styles[case.label], case.results) for case in cases]
     compared = (
         *_compared(samples, needs=("arrhenius",), draw=_arrhenius),
-        *_compared(
-            samples, needs=("bulk_modulus", "shear_modulus"), draw=lambda found: _elasticity(found, cases)
-        ),
+        *_compared(samples, needs=("bulk_modulus", "shear_modulus"), draw=lambda found: _elasticity(found, cases)),
         *_compared(samples, needs=("lattice_a",), draw=_cells),
     )
     if compared:
         drawn.append(Plate("The materials compared", compared))
-    return tuple(drawn)
+    taken: set[str] = set()
+    return tuple(
+        replace(plate, pictures=tuple(_with_file_name(picture, taken) for picture in plate.pictures)) for plate in drawn
+    )
 
 
-def inline_svg(picture: Picture, *, prefix: str) -> str:
-    """Give a figure as an SVG element for an HTML page.
-
-    Parameters
-    ----------
-    picture
-        With a figure.
-    prefix
-        Set before every id, so that the ids of two figures on one page cannot meet.
-    """
-    if picture.figure is None:
-        return ""
-    root = ElementTree.fromstring(render(picture.figure, "svg"))  # noqa: S314 - our own bytes
+def inline_svg(picture: Picture) -> Markup:
+    """Give a picture as an SVG element for an HTML page; no id of two of them is the same."""
+    prefix = picture.name
+    root = ET.fromstring(picture.svg)  # noqa: S314 - our own bytes
     for style in root.iter(f"{_SVG}defs"):
         for rule in style.findall(f"{_SVG}style"):
             style.remove(rule)
@@ -117,10 +111,27 @@ def inline_svg(picture: Picture, *, prefix: str) -> str:
         root.attrib.pop(name, None)
     root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title", "aria-describedby": f"{prefix}-desc"}
     for position, (name, text) in enumerate((("title", picture.title), ("desc", picture.caption))):
-        spoken = ElementTree.Element(name, {"id": f"{prefix}-{name}"})
+        spoken = ET.Element(name, {"id": f"{prefix}-{name}"})
         spoken.text = text
         root.insert(position, spoken)
-    return ElementTree.tostring(root, encoding="unicode")
+    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - written by the line itself
+
+
+def _drawn(name: str, title: str, caption: str, figure: Figure) -> Picture:
+    return Picture(name, title, caption, svg=render(figure, "svg"), pdf=render(figure, "pdf"))
+
+
+def _with_file_name(picture: Picture, taken: set[str]) -> Picture:
+    """Rename a picture to what any file system takes, not minding upper and lower case."""
+    plain = picture.name.translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789"))
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-")[:80] or "figure"
+    name = next(
+        name
+        for name in (stem, *(f"{stem}-{count}" for count in range(2, len(taken) + 3)))
+        if name.casefold() not in taken
+    )
+    taken.add(name.casefold())
+    return replace(picture, name=name)
 
 
 def _decomposition(case: Case, scheme: str, colour: str) -> Picture:
@@ -128,23 +139,19 @@ def _decomposition(case: Case, scheme: str, colour: str) -> Picture:
     result = case.last("decomposition", scheme=scheme)
     if result is None or result.status == "refused":
         return Picture(name, title, _absent(result))
-    reduction, oxidation = (
-        case.last(limit, scheme=scheme) for limit in ("reduction_limit", "oxidation_limit")
-    )
-    known = [
-        references(case.material, case.polymorph, limit) for limit in ("reduction_limit", "oxidation_limit")
-    ]
-    published = (known[0][0].low, known[1][0].low) if all(known) else None
+    reduction, oxidation = (case.last(limit, scheme=scheme) for limit in ("reduction_limit", "oxidation_limit"))
+    low, high = (paper_value(case.material, case.polymorph, limit) for limit in ("reduction_limit", "oxidation_limit"))
+    published = None if low is None or high is None else (low, high)
     staircase = result.data["staircase"]
     caption = (
         "Window (bars: one standard uncertainty of each limit), sodium taken up per formula unit on the way down in "
-        f"voltage, and the phases at equilibrium. Against sodium metal {case.label} becomes "
+        f"voltage, and the phases at equilibrium. At {staircase[0]['voltage_low']:g} V {case.label} becomes "
         f"{reaction_side(staircase[0]['products'])}."
     )
     figure = decomposition_figure(
         result, colour=colour, reduction_limit=reduction, oxidation_limit=oxidation, published=published
     )
-    return Picture(name, title, caption, figure, tuple(staircase))
+    return replace(_drawn(name, title, caption, figure), staircase=tuple(staircase))
 
 
 def _displacement(case: Case, colour: str) -> Picture:
@@ -155,15 +162,13 @@ def _displacement(case: Case, colour: str) -> Picture:
         return Picture(name, title, _absent(refused[-1] if refused else None))
     latest = {result.temperature: result for result in observations}
     lengths = [result.data["length_ps"] for result in latest.values()]
-    length = (
-        f"{lengths[0]:g}" if len(set(lengths)) == 1 else interval(min(lengths), max(lengths)).replace(".0", "")
-    )
+    length = " to ".join(f"{length:g}" for length in sorted({min(lengths), max(lengths)}))
     caption = (
-        f"{length} ps of dynamics. Bold: the window of the fit. Shade: the band of the observation. Dashed: the slope 6D, "
-        "where D was not refused. Dotted: one hop; a curve that stays below it shows vibration, not diffusion."
+        f"{length} ps of dynamics. Bold: the window of the fit. Shade: its 95 % band. Dashed: the slope "
+        "6D, where D was not refused. Dotted: one hop; a curve that stays below it shows vibration, not diffusion."
     )
     figure = msd_figure(list(latest.values()), colour=colour, diffusivities=case.all("diffusivity"))
-    return Picture(name, title, caption, figure)
+    return _drawn(name, title, caption, figure)
 
 
 def _compared(
@@ -176,32 +181,32 @@ def _compared(
 
 def _arrhenius(samples: list[Sample]) -> Picture:
     caption = (
-        "Points: diffusivities with one standard uncertainty. Solid: the fit over the temperatures that were simulated, with "
-        "its 95 % band from the covariance of prefactor and energy. Dashed: extrapolation to 300 K."
+        "Points: diffusivities with one standard uncertainty. Solid: the fit over the temperatures that were "
+        "simulated, with its 95 % band from the covariance of prefactor and energy. Dashed: extrapolation to 300 K."
     )
-    return Picture("arrhenius", "Diffusivity against temperature", caption, arrhenius_figure(samples))
+    return _drawn("arrhenius", "Diffusivity against temperature", caption, arrhenius_figure(samples))
 
 
 def _elasticity(samples: list[Sample], cases: Sequence[Case]) -> Picture:
     ratios = {
-        case.label: known[0].low
+        case.label: ratio
         for case in cases
-        if (known := references(case.material, case.polymorph, "pugh_ratio"))
+        if (ratio := paper_value(case.material, case.polymorph, "pugh_ratio")) is not None
     }
     caption = (
-        "Hill means with one standard uncertainty; the band reaches from Reuss to Voigt. Below Pugh's line, which stems from "
-        "metals, a solid counts as ductile. Dashed: the ratio that the paper quotes."
+        "Hill means with one standard uncertainty; the band reaches from Reuss to Voigt. Below Pugh's line, which "
+        "stems from metals, a solid counts as ductile. Dashed: the ratio that the paper quotes."
     )
     figure = elasticity_figure(samples, published_ratios=ratios)
-    return Picture("elasticity", "Elastic moduli and Pugh's line", caption, figure)
+    return _drawn("elasticity", "Elastic moduli and Pugh's line", caption, figure)
 
 
 def _cells(samples: list[Sample]) -> Picture:
     caption = (
-        "Relaxed lattice constants and density against the measured ones; a temperature of 0 K stands against room "
-        "temperature, where a crystal is about 1 % wider."
+        "Relaxed lattice constants and density against the measured ones. The calculated cell is that of 0 K without "
+        "zero-point motion, the measured one that of room temperature."
     )
-    return Picture("cells", "Relaxed cells against experiment", caption, cells_figure(samples))
+    return _drawn("cells", "Relaxed cells against experiment", caption, cells_figure(samples))
 
 
 def _absent(result: Result | None) -> str:

@@ -7,21 +7,21 @@ refused number is called refused with its reason, and what was not computed is s
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sodalyte.analysis.figures.notation import interval, quantity, scheme_label
+from sodalyte.analysis.diffusion import NOT_DIFFUSIVE
+from sodalyte.analysis.figures.notation import interval, middle, quantity, scheme_label
 from sodalyte.analysis.moduli import PUGH_DUCTILE
 from sodalyte.analysis.results import Result
-from sodalyte.report.cases import Case, with_unit
+from sodalyte.analysis.voltage import HULL_TOLERANCE
+from sodalyte.report.cases import Case, arrange, with_unit
 
 Answer = Literal["yes", "no", "open", "refused", "not run"]
 
 CONDUCTIVE = 0.1
-"""Conductivity, mS/cm, from which a material is called conductive: the least of the two that the paper builds cells with."""
-
-ON_HULL = 0.001
-"""Energy above the hull, eV/atom, below which a phase counts as stable."""
+"""Conductivity, mS/cm, from which a material is called conductive: the least that the paper builds cells with."""
 
 _REASON_LENGTH = 180
 
@@ -47,6 +47,24 @@ class Verdict:
         return "; ".join(clause.text for clause in self.clauses) + "."
 
 
+def verdicts(results: Iterable[Result | Mapping[str, Any]], *, order: Sequence[str] = ()) -> list[str]:
+    """Give the verdict on each material as a sentence that begins with its name.
+
+    Parameters
+    ----------
+    results
+        Results or their documents.
+    order
+        Materials in the order wanted; others follow.
+
+    Raises
+    ------
+    UsageError
+        There are no results, or one is not a result.
+    """
+    return [f"{case.label}: {verdict(case).sentence}" for case in arrange(results, order=order)]
+
+
 def verdict(case: Case) -> Verdict:
     """Judge stability, conduction and ductility of one material."""
     return Verdict((stability(case), conduction(case), ductility(case)))
@@ -62,7 +80,7 @@ def stability(case: Case) -> Clause:
     judged = [_window(case, scheme, width) for scheme, width in found.items()]
     answers = {answer for answer, _ in judged}
     answer: Answer = answers.pop() if len(answers) == 1 else "open"
-    return Clause(question, answer, ", ".join(text for _, text in judged))
+    return Clause(question, answer, " and ".join(text for _, text in judged))
 
 
 def conduction(case: Case) -> Clause:
@@ -74,13 +92,14 @@ def conduction(case: Case) -> Clause:
     moving = [result for result in single if result.value is not None]
     still = [result for result in single if _not_diffusive(result)]
     if moving:
-        text = f"Na diffuses at {_temperatures(moving)} ({_written(moving[-1])} at {moving[-1].temperature:g} K)"
+        at = f" at {moving[-1].temperature:g} K" if len(moving) > 1 else ""
+        text = f"Na diffuses at {_temperatures(moving)} ({_written(moving[-1])}{at})"
         if still:
             text += f" but not measurably at {_temperatures(still)} in this run"
         why = f" ({_short(room.reason)})" if room is not None and room.reason else ""
-        return Clause(question, "open", f"{text}, which gives no conductivity at 300 K{why}")
+        return Clause(question, "open", f"{text}, without a conductivity at 300\xa0K{why}")
     if still and len(still) == len(single):
-        return Clause(question, "open", f"not diffusive in this run at {_temperatures(still)}")
+        return Clause(question, "open", f"{NOT_DIFFUSIVE} at {_temperatures(still)}")
     if single:
         other = next(result for result in single if not _not_diffusive(result))
         return Clause(question, "refused", f"its diffusivity is refused ({_short(other.reason)})")
@@ -96,58 +115,53 @@ def ductility(case: Case) -> Clause:
     if ratio.value is None:
         return Clause(question, "refused", f"its elasticity is refused ({_short(ratio.reason)})")
     number = f"G/B = {quantity(ratio.value, ratio.uncertainty)}"
-    line = f"Pugh's {PUGH_DUCTILE}"
-    low, high = _interval_95(ratio)
-    ends = [low, high, *(ratio.data[bound] for bound in ("reuss", "voigt") if bound in ratio.data)]
+    ends = [*_interval_95(ratio), *(ratio.data[bound] for bound in ("reuss", "voigt") if bound in ratio.data)]
     if min(ends) < PUGH_DUCTILE <= max(ends):
-        return Clause(
-            question, "open", f"ductile or brittle is not settled, {number} being too uncertain against {line}"
-        )
+        return Clause(question, "open", f"ductile or brittle is not settled ({number}, Pugh's line at {PUGH_DUCTILE})")
     if ratio.value < PUGH_DUCTILE:
-        return Clause(question, "yes", f"ductile by {line} ({number})")
-    return Clause(question, "no", f"not ductile by {line} ({number})")
+        return Clause(question, "yes", f"ductile by Pugh's ratio ({number}, below {PUGH_DUCTILE})")
+    return Clause(question, "no", f"not ductile by Pugh's ratio ({number}, above {PUGH_DUCTILE})")
 
 
 def _window(case: Case, scheme: str | None, width: Result) -> tuple[Answer, str]:
-    named = f" with the {scheme_label(scheme)}" if scheme else ""
+    named = f"{scheme_label(scheme)}: " if scheme else ""
     if width.value is None:
-        return "refused", f"its window is refused{named} ({_short(width.reason)})"
+        return "refused", f"its window is refused ({named}{_short(width.reason)})"
+    number = f"{named}{with_unit(quantity(width.value, width.uncertainty), width.unit)}"
+    where = _limits(case, scheme)
     hull = case.last("e_above_hull", scheme=scheme)
-    if hull is not None and hull.value is not None and hull.value > ON_HULL:
-        above = f"{quantity(1000 * hull.value, digits=2)} meV/atom above the hull"
-        if set(hull.data.get("decomposes_to", {})) != {case.material}:
-            return "no", f"not stable at any voltage{named} ({above})"
-        named += f" (this polymorph lies {above})"
+    if hull is not None and hull.value is not None and hull.value > HULL_TOLERANCE:
+        above = f"{quantity(1000 * hull.value, digits=2)}\xa0meV/atom above the hull"
+        return "open", f"metastable, with a window {where} if lowered to the hull ({number} wide, {above})"
     if width.value <= 0:
-        return "no", f"no stable window{named}"
-    number = with_unit(quantity(width.value, width.uncertainty), width.unit)
+        return "no", f"without a stable window ({number})"
+    if width.uncertainty is None and width.interval_95 is None:
+        return "open", f"a window {where} of unknown uncertainty ({number} wide)"
+    if _interval_95(width)[0] <= 0:
+        return "open", f"a window {where}, no wider than its uncertainty ({number})"
+    return "yes", f"stable {where} ({number} wide)"
+
+
+def _limits(case: Case, scheme: str | None) -> str:
     limits = [case.last(name, scheme=scheme) for name in ("reduction_limit", "oxidation_limit")]
-    where = " to ".join(
-        quantity(limit.value, limit.uncertainty).split(" ± ")[0]
+    written = [
+        quantity(limit.value, limit.uncertainty).split("\xa0±")[0]
         for limit in limits
         if limit is not None and limit.value is not None
-    )
-    where = f"from {where} V" if " to " in where else "of unstated position"
-    low, _ = _interval_95(width)
-    if width.uncertainty is None and width.interval_95 is None:
-        return "open", f"a window {where}{named} ({number} wide, uncertainty unknown)"
-    if low <= 0:
-        return "open", f"a window {where}{named} that is not wider than its uncertainty ({number})"
-    return "yes", f"stable {where}{named} ({number} wide)"
+    ]
+    return f"from {' to '.join(written)}\xa0V" if len(written) == 2 else "at limits that were refused"
 
 
 def _at_room_temperature(question: str, room: Result) -> Clause:
     value = room.value or 0.0
     low, high = _interval_95(room)
-    spread = f", 95 % {interval(low, high)}" if low < high else ", uncertainty unknown"
-    number = f"{with_unit(quantity(value, digits=2), room.unit)} at 300 K{spread}, extrapolated"
+    spread = f", 95\xa0% {interval(low, high)}" if low < high else ", uncertainty unknown"
+    number = f"{with_unit(middle(value, low, high), room.unit)} at 300\xa0K{spread}, extrapolated"
     if low >= CONDUCTIVE and low < high:
         return Clause(question, "yes", f"conductive ({number})")
     if high < CONDUCTIVE and low < high:
         return Clause(question, "no", f"a poor conductor ({number})")
-    return Clause(
-        question, "open", f"conductive or not is not settled at {CONDUCTIVE:g} {room.unit} ({number})"
-    )
+    return Clause(question, "open", f"conductive or not is not settled at {CONDUCTIVE:g} {room.unit} ({number})")
 
 
 def _interval_95(result: Result) -> tuple[float, float]:
@@ -160,7 +174,7 @@ def _interval_95(result: Result) -> tuple[float, float]:
 
 
 def _not_diffusive(result: Result) -> bool:
-    return result.status == "refused" and (result.reason or "").startswith("not diffusive")
+    return result.status == "refused" and (result.reason or "").startswith(NOT_DIFFUSIVE)
 
 
 def _written(result: Result) -> str:
@@ -170,9 +184,7 @@ def _written(result: Result) -> str:
 def _temperatures(results: list[Result]) -> str:
     ordered = sorted(result.temperature or 0.0 for result in results)
     return " and ".join(
-        part
-        for part in (", ".join(f"{kelvin:g}" for kelvin in ordered[:-1]), f"{ordered[-1]:g} K")
-        if part
+        part for part in (", ".join(f"{kelvin:g}" for kelvin in ordered[:-1]), f"{ordered[-1]:g} K") if part
     )
 
 

@@ -10,7 +10,7 @@ from sodalyte.structures.library import (
     load,
     phases,
 )
-from sodalyte.structures.supercells import Defect, ModelCell, dynamics_cell, supercell
+from sodalyte.structures.supercells import Defect, ModelCell, dynamics_cell, sodium_spacing, supercell
 from sodalyte.structures.symmetry import conventional, crystal_system, reduced
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "load",
     "phases",
     "reduced",
+    "sodium_spacing",
     "supercell",
 ]

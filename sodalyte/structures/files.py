@@ -44,14 +44,14 @@ def read_structure(path: Path) -> tuple[Structure, tuple[str, ...]]:
         raise StructureError(f"{path} is not a file; give a formula, a library id or a structure file")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        structure = _parse(path)
-    messages = [_one_line(str(warning.message)) for warning in caught if issubclass(warning.category, UserWarning)]
-    for message in messages:
-        if "false names" in message:
-            raise StructureError(f"{path} does not name its elements; write them above the atom counts")
+        structure, remarks = _parse(path)
+    remarks += [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+    notes = tuple(dict.fromkeys(_one_line(remark) for remark in remarks))
+    if any("false names" in note for note in notes):
+        raise StructureError(f"{path} does not name its elements; write them above the atom counts")
     _check(structure, path)
-    plain = Structure(structure.lattice, [site.specie.symbol for site in structure], structure.frac_coords)
-    return plain, tuple(dict.fromkeys(messages))
+    species = [site.specie.symbol for site in structure]
+    return Structure(structure.lattice.matrix, species, structure.frac_coords), notes
 
 
 def require_sodium(composition: Composition, where: object) -> None:
@@ -66,9 +66,10 @@ def require_sodium(composition: Composition, where: object) -> None:
         raise StructureError(f"{where} holds no Na: give a sodium compound")
 
 
-def _parse(path: Path) -> Structure:
+def _parse(path: Path) -> tuple[Structure, list[str]]:
+    is_cif = fnmatch(path.name.lower(), "*.cif*")
     try:
-        structure = _parse_cif(path) if fnmatch(path.name.lower(), "*.cif*") else Structure.from_file(path)
+        structure, remarks = _parse_cif(path) if is_cif else (Structure.from_file(path), [])
     except StructureError:
         raise
     except Exception as error:  # parsers raise whatever a broken file makes them stumble over
@@ -76,24 +77,26 @@ def _parse(path: Path) -> Structure:
         raise StructureError(f"{path} cannot be read as a structure: {reason}") from error
     if not isinstance(structure, Structure):
         raise StructureError(f"{path} holds a molecule, not a crystal; give a structure with a lattice")
-    return structure
+    return structure, remarks
 
 
-def _parse_cif(path: Path) -> Structure:
+def _parse_cif(path: Path) -> tuple[Structure, list[str]]:
     parser = CifParser(path, check_cif=False)
     structures = parser.parse_structures(primitive=False, on_error="raise")
     if len(structures) > 1:
         raise StructureError(f"{path} holds {len(structures)} structures; keep one data block")
     contradiction = parser.check(structures[0]) or ""
-    if contradiction.startswith(_CONTRADICTIONS):
-        raise StructureError(f"{path} contradicts its own formula: {_one_line(contradiction)}")
-    return structures[0]
+    if structures[0].is_ordered and contradiction.startswith(_CONTRADICTIONS):
+        detail, _, _ = _one_line(contradiction).partition(" ratios=")
+        raise StructureError(f"{path} contradicts its own formula: {detail}; complete its sites")
+    return structures[0], list(parser.warnings)
 
 
 def _check(structure: Structure, path: Path) -> None:
     for element in structure.composition.elements:
-        if isinstance(element, DummySpecies) or element.name in _ISOTOPES:
-            raise StructureError(f"{path} holds {element.name}, which is not a chemical element here; replace it")
+        name = str(element) if isinstance(element, DummySpecies) else element.name
+        if isinstance(element, DummySpecies) or name in _ISOTOPES:
+            raise StructureError(f"{path} holds {name}, which no engine knows as an element; replace it")
     for site in structure:
         if not site.is_ordered:
             raise StructureError(
@@ -101,8 +104,8 @@ def _check(structure: Structure, path: Path) -> None:
                 "such as pymatgen's OrderDisorderedStructureTransformation gives, or dope an ordered host"
             )
     require_sodium(structure.composition, path)
-    if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
-        raise StructureError(f"{path} holds a lattice or coordinates that are not finite numbers")
+    if not (structure.volume > 0 and np.isfinite(structure.frac_coords).all()):
+        raise StructureError(f"{path} has a cell without volume or coordinates that are not numbers; check the file")
     first, second, _, distances = structure.get_neighbor_list(MIN_DISTANCE)
     if len(distances):
         nearest = int(distances.argmin())

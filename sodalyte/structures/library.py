@@ -16,7 +16,7 @@ from pymatgen.core import Composition, Structure
 from sodalyte.errors import StructureError
 from sodalyte.structures.crystal import Crystal, Gap, Grade, Role
 from sodalyte.structures.files import read_structure, require_sodium
-from sodalyte.structures.symmetry import conventional, crystal_system, symmetry
+from sodalyte.structures.symmetry import conventional, crystal_system, reduced, symmetry
 
 _NOT_PHASES: frozenset[Role] = frozenset({"doped-electrolyte", "element-artefact", "prototype"})
 
@@ -99,6 +99,7 @@ def crystal(identifier: str) -> Crystal:
     raise StructureError(f"{identifier!r} is not a crystal of the library{_nearest(identifier)}")
 
 
+@cache
 def phases(chemsys: str) -> tuple[Crystal, ...]:
     """Every known phase of a chemical system and of its subsystems, one crystal per polymorph.
 

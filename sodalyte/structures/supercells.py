@@ -21,6 +21,9 @@ MIN_VOID_RADIUS = 1.9
 """Distance, angstrom, from an interstitial to the nearest ion, below which there is no room for Na+: Shannon's radius
 of Na+ (1.02 in sixfold coordination) and nearly as much for a neighbouring cation."""
 
+_ENERGY_MARGIN = 0.5
+"""Electrostatic energy, eV, above the lowest up to which a void may be taken: unscreened point charges say no more."""
+
 _SAME = 1e-3
 _DIGITS = 4
 
@@ -80,10 +83,10 @@ def dynamics_cell(structure: Structure, *, defect: Defect, supercell: tuple[int,
     """Make the cell in which Na diffuses: the supercell, with one Na vacancy or one Na interstitial.
 
     The vacancy takes a Na off the Wyckoff orbit with the largest multiplicity; of equal ones, the one with the
-    first Wyckoff letter, then the first in the cell. The interstitial takes, of the vertices of the periodic
-    Voronoi diagram that leave room for Na+, the one with the lowest electrostatic energy of nominal charges; of
-    equal ones, that with the smallest coordinates. The widest void alone will not do: in Na3SbS4 and Na3PS4 it lies on
-    a face of the anion, 2.2 angstrom from Sb5+ or 2.4 from P5+.
+    first Wyckoff letter, then the first in the cell. The interstitial takes the largest void (a vertex of the periodic
+    Voronoi diagram, far from all atoms) among those whose electrostatic energy for Na+ is not clearly above the
+    lowest; of equal ones, that with the smallest coordinates. Width alone will not do: in Na3SbS4 and Na3PS4 the
+    widest void is a face of the anion, 2.2 angstrom from Sb5+ or 2.4 angstrom from P5+.
 
     Parameters
     ----------
@@ -158,14 +161,21 @@ def _interstitial_site(cell: Structure) -> tuple[NDArray[np.float64], float]:
         raise StructureError(
             f"{cell.reduced_formula} has no ionic charges that would tell where a Na interstitial sits; use a vacancy"
         )
-    energies = [_energy_with_na(ionic, centres[index]) for index in wide]
-    chosen = wide[np.argmin(np.round(energies, 3))]
+    energies = _na_energies(ionic, centres[wide])
+    eligible = wide[energies < energies.min() + _ENERGY_MARGIN]
+    chosen = eligible[np.argmax(np.round(radii[eligible], 3))]
     return cell.lattice.get_cartesian_coords(centres[chosen]), float(radii[chosen])
 
 
-def _energy_with_na(ionic: Structure, centre: NDArray[np.float64]) -> float:
-    """Ewald energy, eV, of point charges with one more Na+ and a uniform neutralising background."""
-    return float(EwaldSummation(ionic.copy().append("Na+", centre)).total_energy)
+def _na_energies(ionic: Structure, centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ewald energies (n,), eV, of one more Na+ at each of the fractional ``centres`` (n, 3), up to a constant."""
+    hosts = len(ionic)
+    species = [*ionic.species, *["Na+"] * len(centres)]
+    matrix = EwaldSummation(
+        Structure(ionic.lattice, species, np.vstack([ionic.frac_coords, centres]))
+    ).total_energy_matrix
+    energies: NDArray[np.float64] = 2 * matrix[hosts:, :hosts].sum(axis=1) + np.diagonal(matrix)[hosts:]
+    return energies
 
 
 def _voids(cell: Structure) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -188,3 +198,13 @@ def _index_of(structure: Structure, point: NDArray[np.float64]) -> int:
     """Index of the atom nearest to a Cartesian point, periodic images included."""
     fractional = structure.lattice.get_fractional_coords(point)
     return int(structure.lattice.get_all_distances(structure.frac_coords, fractional).argmin())
+
+
+def sodium_spacing(structure: Structure) -> float:
+    """Mean distance, angstrom, from a Na site to the nearest other: the length of a hop."""
+    sodium = structure.copy()
+    sodium.remove_species([species for species in sodium.composition if species.symbol != "Na"])
+    sodium.make_supercell(2)
+    distances = sodium.distance_matrix
+    np.fill_diagonal(distances, np.inf)
+    return float(distances.min(axis=1).mean())

@@ -107,11 +107,11 @@ def _canonical(structure: Structure, symprec: float) -> tuple[Structure, Structu
     """Canonical cell, once rounded to the grid (which may break its symmetry by a step), once as symmetrised."""
     niggli = symmetry(structure, symprec=symprec).find_primitive().get_reduced_structure("niggli")
     numbers = np.array(niggli.atomic_numbers)
-    origins = niggli.frac_coords[numbers == _rarest(numbers)]
+    fractional = niggli.frac_coords
     settings = (
-        (niggli.frac_coords - origin) @ rotation.T
+        (fractional - origin) @ rotation.T
         for rotation in _proper_rotations(niggli.lattice)
-        for origin in origins
+        for origin in fractional[numbers == _rarest(numbers)]
     )
     grid, fractional = min(
         (_sorted_on_grid(setting, numbers) for setting in settings), key=lambda pair: tuple(pair[0].ravel())

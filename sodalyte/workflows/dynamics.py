@@ -8,24 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jobflow import Flow, Job, Maker, OnMissing, Response, job
-from pymatgen.core import Structure
+from pymatgen.core import Element, Structure
 
 from sodalyte.analysis.diffusion import diffusion_results
-from sodalyte.analysis.results import Result, Subject
+from sodalyte.analysis.results import Guard, Result, Subject
 from sodalyte.analysis.transport import arrhenius_results
 from sodalyte.database.trajectories import TRAJECTORY_ROOT, Segment, read_trajectory
 from sodalyte.inputs.recipe import Dynamics
-from sodalyte.structures import dynamics_cell
+from sodalyte.structures import dynamics_cell, sodium_spacing
 from sodalyte.workflows.relaxation import as_output, label_of, subject_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sodalyte.inputs.dynamics import SegmentDoc
     from sodalyte.inputs.engine import Engine
     from sodalyte.inputs.recipe import Recipe
     from sodalyte.structures import Material
 
 _PRIORITY = {"priority": 10}
+_ANIONS = ("S", "Se", "F", "Cl", "Br", "I")
 
 
 @dataclass
@@ -105,7 +109,7 @@ def prepare_cell(relaxed: Structure, *, defect: str, supercell: tuple[int, int, 
         "defect": cell.defect,
         "net_charge": cell.net_charge,
         "description": cell.description,
-        "hop_length": cell.hop_length,
+        "hop_length": sodium_spacing(relaxed),
     }
 
 
@@ -116,20 +120,30 @@ def run_segments(
     *,
     target: int,
     label: str,
-    done: list[Segment] | None = None,
     previous: SegmentDoc | None = None,
+    done: Sequence[Segment] = (),
+    calculations: Sequence[str] = (),
 ) -> Response:
     """Run segments one after the other until ``target`` steps are done; each is a job that can be reused.
 
-    The output is ``{"segments": [...]}``, the index records in order.
+    The output is ``{"segments": [...], "calculations": [...]}``: the index records and the uuids, in order.
     """
-    done = [*(done or []), *([previous.segment] if previous else [])]
-    if done and done[-1].last_step >= target:
-        return Response(output={"segments": done})
+    done = [*done, *([previous.segment] if previous else [])]
+    steps = done[-1].last_step if done else 0
+    if steps >= target:
+        return Response(output={"segments": done, "calculations": list(calculations)})
     following = segment.make(structure, previous=previous)
-    following.name = f"{label}, from step {done[-1].last_step if done else 0} of {target}"
+    following.name = f"{label}, from step {steps} of {target}"
     following.update_metadata(_PRIORITY)
-    rest = run_segments(segment, structure, target=target, label=label, done=done, previous=following.output)
+    rest = run_segments(
+        segment,
+        structure,
+        target=target,
+        label=label,
+        previous=following.output,
+        done=done,
+        calculations=[*calculations, following.uuid],
+    )
     rest.name = label
     rest.update_metadata(_PRIORITY)
     return Response(replace=Flow([following, rest], output=rest.output))
@@ -147,17 +161,24 @@ def analyse_dynamics(
     """Estimate the diffusivity and the conductivity at one temperature."""
     segments = [Segment.model_validate(segment) for segment in run["segments"]]
     trajectory = read_trajectory(segments, Path(os.environ.get(TRAJECTORY_ROOT, ".")))
-    return as_output(
-        diffusion_results(
-            Subject(**subject),
-            trajectory=trajectory,
-            temperature=temperature,
-            equilibration=settings.equilibration,
-            hop_length=cell["hop_length"],
-            defect=cell["description"],
-            seed=settings.seed,
-        )
+    production = trajectory.times >= settings.equilibration
+    symbols = np.array([Element.from_Z(number).symbol for number in trajectory.numbers])
+    mobile, anion = symbols == "Na", np.isin(symbols, _ANIONS)
+    results = diffusion_results(
+        Subject(**subject | {"calculations": [*subject["calculations"], *run["calculations"]]}),
+        trajectory.positions[production],
+        frame_interval=trajectory.frame_interval,
+        mobile=mobile,
+        framework=~mobile,
+        skeleton=~mobile & ~anion,
+        hop_length=cell["hop_length"],
+        volume=abs(float(np.linalg.det(trajectory.cell))),
+        temperature=temperature,
+        temperatures=trajectory.temperatures[production],
+        seed=settings.seed,
     )
+    model_cell = Guard(name="model cell", passed=True, detail=cell["description"], required=False)
+    return as_output([result.model_copy(update={"guards": (model_cell, *result.guards)}) for result in results])
 
 
 @job

@@ -75,7 +75,7 @@ TETRAGONAL = symmetric(
     {(1, 1): 49.8, (2, 2): 49.8, (3, 3): 42.9, (1, 2): 11.4, (1, 3): 15.7, (2, 3): 15.7}
     | {(4, 4): 11.1, (5, 5): 11.1, (6, 6): 7.3}
 )
-QUARTZ = symmetric(  # Heyliger, Ledbetter, Kim, J. Acoust. Soc. Am. 114, 644 (2003), rounded; x along a, z along c
+QUARTZ = symmetric(  # made up, about that of alpha quartz; x along a, z along c
     {(1, 1): 87.2, (2, 2): 87.2, (3, 3): 105.8, (1, 2): 6.6, (1, 3): 12.0, (2, 3): 12.0}
     | {(4, 4): 58.3, (5, 5): 58.3, (6, 6): (87.2 - 6.6) / 2, (1, 4): -17.2, (2, 4): 17.2, (5, 6): -17.2}
 )
@@ -154,14 +154,19 @@ def test_lennard_jones_fcc_against_lattice_sums():
     c11, c12 = np.sum(per_bond * x**4), np.sum(per_bond * x**2 * y**2)
 
     fit = fit_with_calculator(fcc("Ar", a), LennardJones(epsilon=epsilon, sigma=sigma, rc=a * 7**0.5))
-    assert fit.tensor[0, 0] == pytest.approx(c11, rel=0.005)
-    assert fit.tensor[0, 1] == pytest.approx(c12, rel=0.005)
-    assert fit.tensor[3, 3] == pytest.approx(c12, rel=0.005)  # Cauchy relation of a pair potential at zero pressure
+    assert fit.tensor[0, 0] == pytest.approx(c11, rel=0.003)
+    assert fit.tensor[0, 1] == pytest.approx(c12, rel=0.003)
+    assert fit.tensor[3, 3] == pytest.approx(c12, rel=0.01)  # Cauchy relation of a pair potential at zero pressure
     true = symmetric({(i, i): c11 if i < 4 else c12 for i in range(1, 7)} | {(1, 2): c12, (1, 3): c12, (2, 3): c12})
     assert np.all(np.abs(fit.tensor - true) < 2 * fit.tensor_std + 1e-9)
 
 
 COPPER_A = 3.58982557
+
+
+@pytest.fixture(scope="module")
+def copper_fit():
+    return fit_with_calculator(fcc("Cu", COPPER_A), EMT())
 
 
 def copper_energy_curvature(direction: np.ndarray) -> float:
@@ -178,19 +183,19 @@ def copper_energy_curvature(direction: np.ndarray) -> float:
     return curvature / COPPER_A**3 / units.GPa
 
 
-def test_emt_copper_against_second_derivatives_of_its_energy():
+def test_emt_copper_against_second_derivatives_of_its_energy(copper_fit):
     stretch, shear = np.zeros((3, 3)), np.zeros((3, 3))
     stretch[0, 0] = shear[1, 2] = 1
     c11, c44 = copper_energy_curvature(stretch), copper_energy_curvature(shear)
     c12 = (copper_energy_curvature(np.eye(3)) / 3 - c11) / 2
-    fit = fit_with_calculator(fcc("Cu", COPPER_A), EMT())
-    assert [fit.tensor[0, 0], fit.tensor[0, 1], fit.tensor[3, 3]] == pytest.approx([c11, c12, c44], rel=0.003)
-    assert fit.r_squared > 0.9999
+    tensor = copper_fit.tensor
+    assert [tensor[0, 0], tensor[0, 1], tensor[3, 3]] == pytest.approx([c11, c12, c44], rel=0.005)
+    assert copper_fit.r_squared > 0.9999
 
 
 @pytest.mark.parametrize("noise", [1e-6, 1e-5, 1e-4])
-def test_emt_copper_with_noise_in_its_cell(noise):
-    exact = fit_with_calculator(fcc("Cu", COPPER_A), EMT()).tensor
+def test_emt_copper_with_noise_in_its_cell(copper_fit, noise):
+    exact = copper_fit.tensor
     crystal = fcc("Cu", COPPER_A)
     lattice = crystal.lattice.matrix + np.random.default_rng(1).normal(0, noise, (3, 3))
     fit = fit_with_calculator(Structure(lattice, crystal.species, crystal.frac_coords), EMT())
@@ -244,7 +249,7 @@ def test_tensor_keeps_the_orientation_of_the_cell():
 @pytest.mark.parametrize("crystal", ["-42m", "trigonal"])
 def test_uncertainty_covers_the_scatter_of_the_stresses(crystal):
     structure, tensor = MADE_UP[crystal]
-    fits = [fit_made_up(structure, tensor, scatter=0.01, seed=seed) for seed in range(60)]
+    fits = [fit_made_up(structure, tensor, scatter=0.01, seed=seed) for seed in range(20)]
     allowed = np.abs(tensor) > 0
     pulls = np.array([((fit.tensor - tensor) / np.where(allowed, fit.tensor_std, 1))[allowed] for fit in fits])
     assert 0.5 < np.sqrt(np.mean(pulls**2)) < 1.1
@@ -279,9 +284,12 @@ def test_one_size_of_strain_is_not_enough():
         )
 
 
+@pytest.mark.parametrize("noise", [0, 1e-5, 1e-4])
 @pytest.mark.parametrize("lost", ["e_zz", "e_xy", "e_xx -"])
-def test_strains_that_leave_a_constant_open_are_refused(lost):
+def test_strains_that_leave_a_constant_open_are_refused_whatever_the_noise(lost, noise):
     structure, tensor = MADE_UP["-42m"]
+    lattice = structure.lattice.matrix + np.random.default_rng(4).normal(0, noise, (3, 3))
+    structure = Structure(lattice, structure.species, structure.frac_coords)
     cells = [cell for cell in strained_cells(structure, strains=SIZES) if not cell.label.startswith(lost)]
     with pytest.raises(CalculationError, match="all 6 elastic constants"):
         fit_elastic_tensor(

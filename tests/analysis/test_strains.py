@@ -72,7 +72,7 @@ def test_no_symmetry_is_a_structure_error():
         point_group_rotations(collapsed)
 
 
-@pytest.mark.parametrize("noise", [0, 1e-6, 1e-5, 1e-4])
+@pytest.mark.parametrize("noise", [0, 1e-6, 1e-4])
 @pytest.mark.parametrize(
     ("point_group", "two_signs", "one_sign"),
     [
@@ -94,9 +94,11 @@ def test_strains_are_reduced_by_the_point_group(point_group, two_signs, one_sign
 @pytest.mark.parametrize("point_group", CRYSTALS)
 def test_as_many_cells_as_pymatgen_keeps(point_group):
     crystal = CRYSTALS[point_group]
-    all_strains = [Strain.from_index_amount(index, size) for index in VOIGT_COMPONENTS.values() for size in SIZES]
+    all_strains = [
+        Strain.from_index_amount(index, size) for index in VOIGT_COMPONENTS.values() for size in (-0.01, 0.01)
+    ]
     reduced = symmetry_reduce(all_strains, crystal)
-    assert len(strained_cells(crystal, strains=SIZES)) == len(reduced)
+    assert len(strained_cells(crystal, strains=(-0.01, 0.01))) == len(reduced)
 
 
 def test_cells_are_strained_without_being_turned():

@@ -143,13 +143,13 @@ def _draw_strip(
         strip.text(
             0.01,
             1,
-            "refused" if refused else "no stable window",
+            "refused" if refused else "above the hull at every voltage",
             transform=strip.get_yaxis_transform(),
             va="center",
             color=MUTED,
         )
     for limit, offset in zip(limits, (0.33, -0.33), strict=True):
-        if limit is not None and limit.value is not None and limit.uncertainty is not None:
+        if window and limit is not None and limit.value is not None and limit.uncertainty is not None:
             strip.errorbar(limit.value, 1 + offset, xerr=limit.uncertainty, color=INK, linewidth=1, capsize=2)
     if published:
         _draw_range(strip, 0, published, MUTED)

@@ -14,7 +14,7 @@ _FORMULA = re.compile(r"(?:[A-Z][a-z]?\d*|[()\[\]]\d*)+")
 _SCHEMES = {
     "none": "no correction",
     "mp2020": "MP2020 correction",
-    "polysulfide_charge": "correction per polysulfide charge",
+    "polysulfide_charge": "polysulfide-charge correction",
 }
 _UNITS = {"1": "", "angstrom": "Å", "angstrom^2": "Å²", "g/cm^3": "g/cm³", "cm^2/s": "cm²/s"}
 
@@ -61,7 +61,7 @@ def power_of_ten(exponent: int) -> str:
 
 
 def quantity(value: float, uncertainty: float | None = None, *, digits: int = 4) -> str:
-    """Write a value, rounded to its standard uncertainty by the rule of the Particle Data Group.
+    r"""Write a value, rounded to its standard uncertainty by the rule of the Particle Data Group.
 
     Parameters
     ----------
@@ -75,13 +75,27 @@ def quantity(value: float, uncertainty: float | None = None, *, digits: int = 4)
     Examples
     --------
     >>> quantity(1.2345e-6, 3.1e-7), quantity(-0.0141, 0.003), quantity(21.5)
-    ('(1.23 ± 0.31)×10⁻⁶', '−0.0140 ± 0.0030', '21.50')
+    ('(1.23\xa0±\xa00.31)×10⁻⁶', '−0.0141\xa0±\xa00.0030', '21.50')
     """
     if not math.isfinite(value):
         return "not a number"
     if uncertainty is None or not math.isfinite(uncertainty) or uncertainty <= 0:
         return _minus(_plain(value, digits))
-    return _minus(f"{ufloat(value, uncertainty):P}".replace("±", " ± "))
+    decimals = _decimals(uncertainty)
+    if decimals < 0 and abs(value) < 1e5:
+        written = f"{round(value, decimals):.0f}±{round(uncertainty, decimals):.0f}"
+    else:
+        written = f"{ufloat(value, uncertainty):P}"
+    return _minus(written.replace("±", "\xa0±\xa0"))
+
+
+def middle(value: float, low: float, high: float) -> str:
+    """Write a value to the decimal that :func:`interval` gives the ends of its interval.
+
+    >>> middle(1.4213, 0.68, 3.27)
+    '1.4'
+    """
+    return quantity(value, (high - low) / 4).split("\xa0±")[0].removeprefix("(") if high > low else quantity(value)
 
 
 def interval(low: float, high: float) -> str:
@@ -96,7 +110,7 @@ def interval(low: float, high: float) -> str:
     exponent = math.floor(math.log10(largest)) if largest > 0 else 0
     exponent = 0 if -3 <= exponent < 5 else exponent
     low, high = low / 10**exponent, high / 10**exponent
-    decimals = _decimals((high - low) / 4)
+    decimals = max(0, _decimals((high - low) / 4))
     ends = f"{_rounded(low, decimals)} to {_rounded(high, decimals)}"
     return _minus(f"({ends}){power_of_ten(exponent)}" if exponent else ends)
 
@@ -107,7 +121,7 @@ def _decimals(uncertainty: float) -> int:
         return 4
     leading = math.floor(math.log10(uncertainty))
     digits = 2 if uncertainty / 10**leading < 3.55 else 1
-    return max(0, digits - 1 - leading)
+    return digits - 1 - leading
 
 
 def _rounded(value: float, decimals: int) -> str:

@@ -20,7 +20,7 @@ from sodalyte.errors import UsageError
 
 WIDTH = 4.9
 HEADING = 0.27
-LEGEND_LINE = 0.17
+LEGEND_LINE = 0.16
 INK = "#1b1f24"
 MUTED = "#646b75"
 RULE = "#d5d9de"

@@ -1,0 +1,159 @@
+import time
+
+import litemongo
+import pytest
+from database_processes import finish, run
+from litemongo.sqlite_store import ServerStore
+from pymongo.errors import DuplicateKeyError
+
+from sodalyte.database import open_database
+from sodalyte.database.store import NAME, OUTPUTS
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "database"
+
+
+@pytest.fixture
+def handles(folder):
+    """Two handles of one collection: what one writes is foreign to the other, as between processes."""
+    with open_database(f"lite://{folder}") as one, open_database(f"lite://{folder}") as other:
+        yield one.collection(OUTPUTS), other.collection(OUTPUTS)
+
+
+def output(number):
+    return {"uuid": f"u{number}", "index": 1}
+
+
+def test_what_another_handle_wrote_changed_or_removed_is_seen(handles):
+    one, other = handles
+    one.insert_one(output(1))
+    assert other.find_one({"uuid": "u1"})["index"] == 1
+    other.update_one({"uuid": "u1"}, {"$set": {"uuid": "u2"}})
+    assert one.find_one({"uuid": "u1"}) is None
+    assert one.find_one({"uuid": "u2"})["index"] == 1
+    one.delete_one({"uuid": "u2"})
+    assert other.find_one({"uuid": "u2"}) is None
+
+
+def test_a_lookup_decodes_as_few_documents_among_many_as_among_few(handles, monkeypatch):
+    one, other = handles
+    documents = one._store._documents
+    decode, decoded = documents._decode_doc, []
+    monkeypatch.setattr(documents, "_decode_doc", lambda text: decoded.append(1) or decode(text))
+
+    def work(number):
+        other.insert_one(output(f"other-{number}"))
+        del decoded[:]
+        one.replace_one(output(number), output(number), upsert=True)
+        assert one.find_one({"uuid": f"uother-{number}"})
+        return len(decoded)
+
+    work(0)
+    few = work(1)
+    for number in range(2, 100):
+        work(number)
+    assert work(100) == few < 10
+
+
+def test_documents_that_plain_litemongo_wrote_are_found(folder, handles):
+    with litemongo.MongoClient(ServerStore(folder)) as client:
+        client[NAME][OUTPUTS].insert_many([output(number) for number in range(3)])
+    assert handles[0].find_one({"uuid": "u2"})["index"] == 1
+
+
+def test_an_index_declared_later_covers_what_is_there(handles):
+    one, other = handles
+    one.insert_many([{"uuid": str(number), "index": 1, "state": "ready"} for number in range(3)])
+    other.create_index([("state", 1)])
+    assert len(list(one.find({"state": "ready"}))) == 3
+    assert one._store._plan({"state": "ready"}) is not None
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        {"index": 2},
+        {"uuid": "u3"},
+        {"uuid": {"$in": ["u1", "u2", "nothing"]}},
+        {"uuid": {"$in": [None, "u1"]}},
+        {"uuid": None},
+        {"uuid": {"$ne": "u1"}},
+        {"uuid": {"$regex": "^u[12]$"}},
+        {"uuid": ["list", "u9"]},
+        {"uuid": "u9"},
+        {"uuid": {"$exists": False}},
+        {"uuid": 7},
+        {"uuid": True},
+        {"$and": [{"index": 1}, {"uuid": {"$eq": "u1"}}]},
+        {"$or": [{"uuid": "u1"}, {"uuid": "u3"}]},
+        {"_id": 3},
+        {"_id": {"$in": [1, 2.0]}},
+    ],
+)
+def test_indexes_change_no_answer(handles, criteria):
+    """Against MongoDB's semantics as mongomock-ng, another implementation, knows them."""
+    import mongomock_ng
+
+    documents = [
+        *({"_id": number, "uuid": f"u{number}", "index": 1 + number % 2} for number in range(5)),
+        {"_id": 5, "index": 2},
+        {"_id": 6, "uuid": ["list", "u9"], "index": 1},
+        {"_id": 7, "uuid": 7.0, "index": 1},
+        {"_id": 8, "uuid": {"nested": 1}, "index": 1},
+    ]
+    reference = mongomock_ng.MongoClient().test.outputs
+    reference.insert_many(documents)
+    handles[0].insert_many(documents)
+    assert list(handles[1].find(criteria, sort=[("_id", 1)])) == list(reference.find(criteria, sort=[("_id", 1)]))
+
+
+def test_a_refused_write_leaves_nothing_and_holds_no_lock(handles):
+    one, other = handles
+    one.insert_one(output(1))
+    with pytest.raises(DuplicateKeyError):
+        one.insert_one(output(1))
+    with pytest.raises(DuplicateKeyError):
+        one.update_one({"uuid": "u1"}, {"$set": {"index": 1}, "$setOnInsert": {}}) and one.insert_one(output(1))
+    other.insert_one(output(2))
+    assert [document["uuid"] for document in one.find()] == ["u1", "u2"]
+
+
+def test_processes_create_one_database_at_the_same_time(folder):
+    assert finish([run("open_and_close", f"lite://{folder}") for _ in range(4)]) == [["0"]] * 4
+
+
+def test_processes_write_at_the_same_time(folder):
+    written = finish([run("write_outputs", f"lite://{folder}", name, 150) for name in ("a", "b", "c")])
+    with open_database(f"lite://{folder}") as database:
+        found = [document["uuid"] for document in database.collection(OUTPUTS).find()]
+    assert len(found) == 450
+    assert set(found) == {uuid for lines in written for uuid in lines}
+
+
+def test_processes_never_claim_the_same_document(folder):
+    with open_database(f"lite://{folder}") as database:
+        waiting = [{"uuid": str(number), "index": 1, "state": "waiting"} for number in range(120)]
+        database.collection(OUTPUTS).insert_many(waiting)
+    claimed = finish([run("claim", f"lite://{folder}") for _ in range(3)])
+    assert sorted(int(uuid) for lines in claimed for uuid in lines) == list(range(120))
+
+
+def test_a_killed_writer_loses_nothing_acknowledged_and_blocks_nobody(folder):
+    victims = [run("write_outputs", f"lite://{folder}", name, 10**9) for name in ("a", "b")]
+    acknowledged = []
+    for victim in victims:
+        acknowledged.append(victim.stdout.readline().strip())
+        time.sleep(0.2)
+        victim.kill()
+        acknowledged += victim.communicate()[0].split("\n")[:-1]
+    with open_database(f"lite://{folder}") as database:
+        outputs = database.collection(OUTPUTS)
+        found = [document["uuid"] for document in outputs.find()]
+        assert outputs._store._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert all(outputs.find_one({"uuid": uuid}) for uuid in found)
+    assert len(acknowledged) > 10
+    assert set(acknowledged) <= set(found)
+    assert len(found) == len(set(found))
+    finish([run("write_outputs", f"lite://{folder}", "c", 10)])

@@ -1,0 +1,135 @@
+import os
+
+import pytest
+from jobflow import Flow, JobStore, run_locally
+from maggma.stores import MemoryStore
+from trivial import Multiply, add, addition, detour, die, fail, grow, log_and_sleep, stop_children, stop_everything
+
+from sodalyte.database import open_database
+from sodalyte.launchers import local
+from sodalyte.launchers.identity import identify
+
+
+@pytest.fixture
+def uri(tmp_path):
+    return f"lite://{tmp_path / 'database'}"
+
+
+@pytest.fixture
+def launch(tmp_path, uri):
+    def launch(flow, **options):
+        return local.run(flow, database=uri, root=tmp_path / "runs", **options)
+
+    return launch
+
+
+def outputs(uri):
+    with open_database(uri) as database:
+        documents = database.job_store.docs_store.query({}, properties=["uuid", "index", "output"])
+        return {(document["uuid"], document["index"]): document["output"] for document in documents}
+
+
+def dynamic_flow():
+    """A flow of every kind of response, and how its jobs feed each other."""
+    grown = grow(1, limit=4)
+    detoured = detour(grown.output)
+    added = addition(detoured.output)
+    stopped = stop_children(added.output)
+    return Flow([grown, detoured, added, stopped, add(stopped.output, 1), add(detoured.output, added.output)])
+
+
+def test_a_dynamic_flow_ends_as_with_run_locally(launch, uri):
+    flow = dynamic_flow()
+    peer = JobStore(MemoryStore())
+    run_locally(flow, store=peer, log=False)
+    assert launch(flow, workers=2).succeeded
+    *ran, stopped = [job.uuid for job in flow.jobs[:4]] + [flow.jobs[5].uuid, flow.jobs[4].uuid]
+    with open_database(uri) as database:
+        assert [database.job_store.get_output(uuid) for uuid in ran] == [peer.get_output(uuid) for uuid in ran]
+        assert database.job_store.count({"uuid": stopped}) == peer.count({"uuid": stopped}) == 0
+        assert database.job_store.count() == peer.count()
+
+
+def test_uuids_of_a_flow_that_was_not_identified_are_kept(launch, uri):
+    first = add(1, 2)
+    launch(Flow([first, add(1, 2)]))
+    assert outputs(uri)[first.uuid, 1] == 3
+    assert len(outputs(uri)) == 2
+
+
+def test_a_second_run_reuses_everything(launch):
+    first, second = launch(identify(dynamic_flow())), launch(identify(dynamic_flow()))
+    assert (second.ran, second.reused) == (0, first.ran)
+    assert second.uuids == first.uuids
+
+
+def test_a_failure_stops_what_needs_it_and_nothing_else(launch, uri):
+    failing = fail("no such luck")
+    child = add(failing.output, 1)
+    grandchild = add(child.output, 1)
+    events = []
+    summary = launch(Flow([failing, child, grandchild, add(20, 2)]), on_event=events.append)
+    assert not summary.succeeded
+    assert summary.not_run == 2
+    (failure,) = summary.failures
+    assert failure.error == "ValueError: no such luck"
+    assert "raise ValueError(message)" in failure.traceback.read_text()
+    assert list(outputs(uri).values()) == [22]
+    assert [event.kind for event in events if event.task.uuid == failing.uuid] == ["started", "failed"]
+
+
+def test_a_long_chain_of_given_up_jobs_is_no_problem(launch):
+    jobs = [fail("at once")]
+    for _ in range(1500):
+        jobs.append(add(jobs[-1].output, 1))
+    assert launch(Flow(jobs)).not_run == 1500
+
+
+def test_a_job_that_kills_its_workers_fails_and_the_rest_goes_on(launch, uri):
+    summary = launch(Flow([die(), add(1, 2), add(2, 3)]), workers=1)
+    (failure,) = summary.failures
+    assert failure.error == "its worker died 5 times, last exit status 9"
+    assert sorted(outputs(uri).values()) == [3, 5]
+
+
+def test_stop_jobflow_stops(launch, uri):
+    stop = stop_everything()
+    launch(Flow([stop, add(stop.output, 1)]), workers=1)
+    assert list(outputs(uri)) == [(stop.uuid, 1)]
+
+
+def test_workers_share_the_work(launch, tmp_path):
+    log = tmp_path / "log"
+    launch(Flow([log_and_sleep(str(log), number, seconds=0.3) for number in range(6)]), workers=2)
+    workers = {line.split()[2] for line in log.read_text().splitlines()}
+    assert len(workers) == 2
+    assert str(os.getpid()) not in workers
+
+
+def test_two_launchers_never_run_the_same_job_twice(tmp_path, uri):
+    from concurrent.futures import ThreadPoolExecutor
+
+    log = tmp_path / "log"
+
+    def launch():
+        flow = identify(Flow([log_and_sleep(str(log), number, seconds=0.1) for number in range(8)]))
+        return local.run(flow, database=uri, root=tmp_path / "runs", workers=1)
+
+    with ThreadPoolExecutor(2) as pool:
+        for summary in pool.map(lambda _: launch(), range(2)):
+            assert summary.succeeded
+    lines = [line.split()[:2] for line in log.read_text().splitlines()]
+    assert sorted(lines) == sorted([kind, str(number)] for kind in ("start", "end") for number in range(8))
+
+
+def test_higher_priority_goes_first(launch, tmp_path):
+    log = tmp_path / "log"
+    jobs = [log_and_sleep(str(log), number) for number in range(4)]
+    jobs[3].update_metadata({"priority": 5})
+    launch(Flow(jobs), workers=1)
+    assert log.read_text().split()[1] == "3"
+
+
+def test_a_maker_runs_in_a_worker(launch, uri):
+    launch(Multiply(factor=7).make(6))
+    assert list(outputs(uri).values()) == [42]

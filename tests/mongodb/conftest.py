@@ -1,0 +1,1 @@
+from mongodb_server import mongodb_uri  # noqa: F401
