@@ -116,7 +116,8 @@ def fit_elastic_tensor(
 
     Notes
     -----
-    The scatter is taken as equal and independent in the six stress components of all cells.
+    The scatter is taken as equal and independent in the six stress components of all cells. The uncertainty is
+    conservative, by about 1.5 where scatter alone makes the large and the small strains disagree.
     Large and small strains are those above and below the middle of the range of sizes.
 
     References

@@ -33,7 +33,7 @@ class Progress:
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, soft_wrap=True),
             console=self._console,
             disable=not self._live,
             transient=True,
@@ -57,8 +57,8 @@ class Progress:
             self._whole, completed=event.finished, total=event.total, description="; ".join(self._running.values())
         )
         if event.kind in {"failed", "retried"}:
-            self._console.print(f"{event.kind}: {event.task.name}: {event.error}", markup=False)
+            self._console.print(f"{event.kind}: {event.task.name}: {event.error}", markup=False, soft_wrap=True)
         elif event.kind == "finished" and not (self._quiet or self._live):
             elapsed = time.monotonic() - self._began
             count = f"[{event.finished}/{event.total}]"
-            self._console.print(f"{elapsed:7.1f} s {count} {event.task.name} ({event.seconds:.1f} s)", markup=False)
+            self._console.print(f"{elapsed:7.1f} s {count} {event.task.name} ({event.seconds:.1f} s)", markup=False, soft_wrap=True)

@@ -41,11 +41,11 @@ CREATE TABLE IF NOT EXISTS lookup(path, value, id, PRIMARY KEY(path, value, id))
 CREATE INDEX IF NOT EXISTS lookup_by_id ON lookup(id);
 CREATE TABLE IF NOT EXISTS changed(id PRIMARY KEY) WITHOUT ROWID;
 CREATE TRIGGER IF NOT EXISTS note_insert AFTER INSERT ON documents BEGIN
-    INSERT OR IGNORE INTO changed VALUES (new._id);
+    INSERT INTO changed SELECT new._id WHERE new._id NOT IN (SELECT id FROM changed);
 END;
 CREATE TRIGGER IF NOT EXISTS note_update AFTER UPDATE ON documents BEGIN
     DELETE FROM lookup WHERE id = new._id;
-    INSERT OR IGNORE INTO changed VALUES (new._id);
+    INSERT INTO changed SELECT new._id WHERE new._id NOT IN (SELECT id FROM changed);
 END;
 CREATE TRIGGER IF NOT EXISTS note_delete AFTER DELETE ON documents BEGIN
     DELETE FROM lookup WHERE id = old._id;
@@ -53,7 +53,7 @@ CREATE TRIGGER IF NOT EXISTS note_delete AFTER DELETE ON documents BEGIN
 END;
 CREATE TRIGGER IF NOT EXISTS note_index AFTER INSERT ON indexes BEGIN
     DELETE FROM lookup;
-    INSERT OR IGNORE INTO changed SELECT _id FROM documents;
+    INSERT INTO changed SELECT _id FROM documents WHERE _id NOT IN (SELECT id FROM changed);
 END;
 """
 

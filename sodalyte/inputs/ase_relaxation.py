@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from atomate2.ase.jobs import AseRelaxMaker
+from atomate2.ase.schemas import AseStructureTaskDoc, AseTaskDoc
+from jobflow import job
 from pymatgen.io.ase import AseAtomsAdaptor
 
 if TYPE_CHECKING:
@@ -35,6 +37,22 @@ class PotentialRelaxMaker(AseRelaxMaker):  # type: ignore[misc]
     potential: Potential | None = None
     rattle: float = 0.0
     name: str = "relaxation"
+
+    @job(data=["trajectory"], output_schema=AseStructureTaskDoc)
+    def make(self, structure: Structure, prev_dir: str | Path | None = None) -> AseStructureTaskDoc:
+        """Relax ``structure``; ``prev_dir`` is accepted as by every Maker, and not used."""
+        return AseTaskDoc.to_mol_or_struct_metadata_doc(
+            type(self.potential).__name__,
+            self.run_ase(structure, prev_dir=prev_dir),
+            self.steps,
+            relax_kwargs=self.relax_kwargs,
+            optimizer_kwargs=self.optimizer_kwargs,
+            relax_cell=self.relax_cell,
+            fix_symmetry=self.fix_symmetry,
+            symprec=self.symprec,
+            ionic_step_data=self.ionic_step_data,
+            tags=self.tags,
+        )
 
     def run_ase(self, mol_or_struct: Structure, prev_dir: str | Path | None = None) -> AseResult:
         """Relax ``mol_or_struct``."""

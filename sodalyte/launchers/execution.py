@@ -6,7 +6,6 @@ Every launcher runs its jobs through :func:`execute`.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, suppress
@@ -18,7 +17,7 @@ from monty.json import jsanitize
 
 from sodalyte.database import Database, save_results
 from sodalyte.database.trajectories import TRAJECTORY_ROOT
-from sodalyte.launchers.identity import identify, is_identified
+from sodalyte.launchers.identity import as_json, identify, is_identified
 
 if TYPE_CHECKING:
     from jobflow.core.schemas import JobStoreDocument
@@ -119,6 +118,4 @@ def _run_folder(root: Path, job: Job) -> Iterator[None]:
 def _as_json(flow: Flow | None, parent: Job) -> str | None:
     if flow is None:
         return None
-    if is_identified(parent):
-        flow = identify(flow, keep=parent.uuid)
-    return json.dumps(jsanitize(flow.as_dict(), strict=True, enum_values=True))
+    return as_json(identify(flow, keep=parent.uuid) if is_identified(parent) else flow)

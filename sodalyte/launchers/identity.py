@@ -18,6 +18,7 @@ from typing import Any
 
 import networkx
 from jobflow import Flow, Job
+from monty.json import MontyEncoder
 
 from sodalyte import __version__
 
@@ -44,7 +45,7 @@ def identify(flow: Flow | Job, *, keep: str | None = None) -> Flow:
     renamed: dict[str, str] = {}
     unique: dict[tuple[str, int], Job] = {}
     for job, _ in parents_first(flow):
-        text = _UUID.sub(lambda match: renamed.get(match[0], match[0]), json.dumps(job.as_dict()))
+        text = _UUID.sub(lambda match: renamed.get(match[0], match[0]), as_json(job))
         document = json.loads(text)
         if job.uuid != keep:
             renamed[job.uuid] = document["uuid"] = _identity(document)
@@ -59,6 +60,11 @@ def parents_first(flow: Flow | Job) -> list[tuple[Job, list[str]]]:
     graph = flow.graph
     ordered = [uuid for uuid in networkx.topological_sort(graph) if "job" in graph.nodes[uuid]]
     return [(graph.nodes[uuid]["job"], list(graph.predecessors(uuid))) for uuid in ordered]
+
+
+def as_json(obj: Flow | Job) -> str:
+    """Serialise a job or a flow."""
+    return json.dumps(obj.as_dict(), cls=MontyEncoder)
 
 
 def is_identified(job: Job) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from jobflow import Flow, Job
 from jobflow.core.reference import OnMissing
 
-from sodalyte.launchers.identity import parents_first
+from sodalyte.launchers.identity import as_json, parents_first
 
 if TYPE_CHECKING:
     from sodalyte.launchers.execution import Outcome
@@ -45,7 +45,7 @@ class Task:
             name=job.name,
             priority=job.metadata.get("priority", 0),
             tolerant=job.config.on_missing_references != OnMissing.ERROR,
-            document=json.dumps(job.as_dict()).encode(),
+            document=as_json(job).encode(),
             metadata=job.metadata,
         )
 

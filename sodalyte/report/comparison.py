@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sodalyte.analysis.figures.notation import interval, middle, quantity, scheme_label, unit_symbol
+from sodalyte.analysis.figures.notation import interval, quantity, rounded, scheme_label, unit_symbol
 from sodalyte.analysis.results import Result
 from sodalyte.report.cases import PROPERTIES, Case, Property, conditions_label, property_label
 from sodalyte.report.reference import Reference, references
@@ -78,7 +78,8 @@ def number(case: Case, result: Result) -> Number:
     if result.value is None:
         text = "no single number"
     elif result.uncertainty is None and result.interval_95:
-        text = middle(result.value, *result.interval_95)
+        low, high = result.interval_95
+        text = rounded(result.value, (high - low) / 4)
     else:
         text = quantity(result.value, result.uncertainty)
     warned = any(not guard.passed for guard in result.guards)

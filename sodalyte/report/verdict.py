@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sodalyte.analysis.diffusion import NOT_DIFFUSIVE
-from sodalyte.analysis.figures.notation import interval, middle, quantity, scheme_label
+from sodalyte.analysis.figures.notation import interval, quantity, rounded, scheme_label
 from sodalyte.analysis.moduli import PUGH_DUCTILE
 from sodalyte.analysis.results import Result
 from sodalyte.analysis.voltage import HULL_TOLERANCE
@@ -145,9 +145,7 @@ def _window(case: Case, scheme: str | None, width: Result) -> tuple[Answer, str]
 def _limits(case: Case, scheme: str | None) -> str:
     limits = [case.last(name, scheme=scheme) for name in ("reduction_limit", "oxidation_limit")]
     written = [
-        quantity(limit.value, limit.uncertainty).split("\xa0±")[0]
-        for limit in limits
-        if limit is not None and limit.value is not None
+        rounded(limit.value, limit.uncertainty) for limit in limits if limit is not None and limit.value is not None
     ]
     return f"from {' to '.join(written)}\xa0V" if len(written) == 2 else "at limits that were refused"
 
@@ -156,7 +154,7 @@ def _at_room_temperature(question: str, room: Result) -> Clause:
     value = room.value or 0.0
     low, high = _interval_95(room)
     spread = f", 95\xa0% {interval(low, high)}" if low < high else ", uncertainty unknown"
-    number = f"{with_unit(middle(value, low, high), room.unit)} at 300\xa0K{spread}, extrapolated"
+    number = f"{with_unit(rounded(value, (high - low) / 4), room.unit)} at 300\xa0K{spread}, extrapolated"
     if low >= CONDUCTIVE and low < high:
         return Clause(question, "yes", f"conductive ({number})")
     if high < CONDUCTIVE and low < high:

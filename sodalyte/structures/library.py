@@ -129,9 +129,11 @@ def phases(chemsys: str) -> tuple[Crystal, ...]:
     known = (c for c in crystals() if _is_phase(c) and elements.issuperset(c.chemsys.split("-")))
     for candidate in sorted(known, key=_preference):
         rivals = (
-            c for c in chosen if c.formula == candidate.formula and c.space_group.number == candidate.space_group.number
+            reduced(c.structure)
+            for c in chosen
+            if c.formula == candidate.formula and c.space_group.number == candidate.space_group.number
         )
-        if not any(matcher.fit(candidate.structure, rival.structure) for rival in rivals):
+        if not any(matcher.fit(rival, reduced(candidate.structure), skip_structure_reduction=True) for rival in rivals):
             chosen.append(candidate)
     return tuple(sorted(chosen, key=lambda c: (c.chemsys.count("-"), c.chemsys, c.formula, c.space_group.number)))
 

@@ -119,7 +119,7 @@ def analyse_stability(
 
 def is_required(name: str) -> bool:
     """Tell whether a hull needs this library crystal: every compound, but of an element any one phase."""
-    return not crystal(name).structure.is_elemental
+    return not crystal(name).structure.composition.is_element
 
 
 def _phase(name: str, start: Structure, relaxed: dict[str, Any], level: str, *, required: bool) -> Phase:

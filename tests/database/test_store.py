@@ -134,9 +134,12 @@ def test_what_is_printed_of_a_database_has_no_password():
 def test_a_server_that_goes_away_is_an_error_in_a_sentence(tmp_path):
     from pymongo.errors import AutoReconnect
 
-    with open_database(f"lite://{tmp_path / 'database'}") as database:
-        with pytest.raises(DatabaseError, match="no database server answers at lite"), database.answering():
-            raise AutoReconnect
+    with (
+        open_database(f"lite://{tmp_path / 'database'}") as database,
+        pytest.raises(DatabaseError, match="no database server answers at lite"),
+        database.answering(),
+    ):
+        raise AutoReconnect
 
 
 def test_a_folder_that_is_missing_is_made_only_when_asked(tmp_path):

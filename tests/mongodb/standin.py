@@ -9,8 +9,9 @@ transactions, durability, or limits other than the 16 MB of a document, which py
 
 import argparse
 import asyncio
-import datetime
+import datetime as dt
 import itertools
+import re
 import struct
 import sys
 from collections.abc import Iterable
@@ -30,7 +31,7 @@ BATCH_BYTES = 8_000_000
 
 
 class Commands:
-    """One method for each database command, named as MongoDB names it."""
+    """One method for each database command: ``find_and_modify`` for ``findAndModify``."""
 
     def __init__(self) -> None:
         self.client = mongomock_ng.MongoClient()
@@ -40,7 +41,7 @@ class Commands:
     def run(self, command: Document) -> Document:
         """Run a command; what goes wrong becomes the error document that a server would send."""
         name = next(iter(command))
-        method = getattr(self, name, None)
+        method = getattr(self, re.sub("[A-Z]", lambda match: f"_{match[0].lower()}", name), None)
         if method is None or name.startswith("_") or name == "run":
             return _error(59, "CommandNotFound", f"no such command: {name}")
         if "startTransaction" in command:
@@ -61,34 +62,34 @@ class Commands:
             "maxBsonObjectSize": 16 * 1024**2,
             "maxMessageSizeBytes": 48_000_000,
             "maxWriteBatchSize": 100_000,
-            "localTime": datetime.datetime.now(datetime.UTC),
+            "localTime": dt.datetime.now(dt.UTC),
             "logicalSessionTimeoutMinutes": 30,
             "minWireVersion": 0,
             "maxWireVersion": 21,
             "readOnly": False,
         }
 
-    ismaster = isMaster = hello  # noqa: N815
+    ismaster = is_master = hello
 
     def ping(self, _database: Any, _command: Document) -> None:
         """Answer."""
 
-    endSessions = killCursors = ping  # noqa: N815
+    end_sessions = kill_cursors = ping
 
-    def buildInfo(self, _database: Any, _command: Document) -> Document:
+    def build_info(self, _database: Any, _command: Document) -> Document:
         return {"version": "7.0.0", "versionArray": [7, 0, 0, 0], "maxBsonObjectSize": 16 * 1024**2}
 
-    buildinfo = buildInfo
+    buildinfo = build_info
 
-    def saslStart(self, _database: Any, _command: Document) -> Document:
+    def sasl_start(self, _database: Any, _command: Document) -> Document:
         return _error(18, "AuthenticationFailed", "Authentication failed.")
 
-    def listDatabases(self, _database: Any, _command: Document) -> Document:
+    def list_databases(self, _database: Any, _command: Document) -> Document:
         return {"databases": [{"name": name} for name in self.client.list_database_names()]}
 
     # --- databases, collections, indexes ----------------------------------------------------------------------
 
-    def dropDatabase(self, database: Any, _command: Document) -> None:
+    def drop_database(self, database: Any, _command: Document) -> None:
         self.client.drop_database(database.name)
 
     def create(self, database: Any, command: Document) -> None:
@@ -97,17 +98,17 @@ class Commands:
     def drop(self, database: Any, command: Document) -> None:
         database.drop_collection(command["drop"])
 
-    def listCollections(self, database: Any, command: Document) -> Document:
+    def list_collections(self, database: Any, command: Document) -> Document:
         wanted = (command.get("filter") or {}).get("name")
         found = [{"name": name, "type": "collection"} for name in database.list_collection_names()]
         return self._cursor(database, "$cmd", [entry for entry in found if wanted in (None, entry["name"])], command)
 
-    def createIndexes(self, database: Any, command: Document) -> None:
+    def create_indexes(self, database: Any, command: Document) -> None:
         for index in command["indexes"]:
             options = {key: index[key] for key in ("name", "unique", "sparse") if key in index}
             database[command["createIndexes"]].create_index(list(index["key"].items()), **options)
 
-    def listIndexes(self, database: Any, command: Document) -> Document:
+    def list_indexes(self, database: Any, command: Document) -> Document:
         name = command["listIndexes"]
         if name not in database.list_collection_names():
             return _error(26, "NamespaceNotFound", f"no collection {name}")
@@ -117,7 +118,7 @@ class Commands:
         ]
         return self._cursor(database, name, indexes, command)
 
-    def dropIndexes(self, database: Any, command: Document) -> None:
+    def drop_indexes(self, database: Any, command: Document) -> None:
         collection, index = database[command["dropIndexes"]], command["index"]
         if index == "*":
             collection.drop_indexes()
@@ -161,7 +162,7 @@ class Commands:
 
         return _write(command, command["deletes"], apply)
 
-    def findAndModify(self, database: Any, command: Document) -> Document:
+    def find_and_modify(self, database: Any, command: Document) -> Document:
         collection = database[command["findAndModify"]]
         query, change = command.get("query") or {}, command.get("update")
         options: Document = {"projection": command.get("fields")}
@@ -195,7 +196,7 @@ class Commands:
     def distinct(self, database: Any, command: Document) -> Document:
         return {"values": database[command["distinct"]].distinct(command["key"], command.get("query") or {})}
 
-    def getMore(self, _database: Any, command: Document) -> Document:
+    def get_more(self, _database: Any, command: Document) -> Document:
         number = command["getMore"]
         if number not in self.cursors:
             return _error(43, "CursorNotFound", f"cursor {number} not found")

@@ -352,9 +352,7 @@ LONG_REASON = "the stress is not linear in the strain: " + ", ".join(
 def refused(material: str = "Na3PS4", polymorph: str = "tetragonal", recipe: str = "quick") -> list[Result]:
     """Every analysis was run at one temperature and refused, one of them at length."""
     who = {"material": material, "polymorph": polymorph, "recipe": recipe}
-    missing = stability(
-        who, scheme="mp2020", limits=(1.2, 2.4), spread=0.06, staircase=P_STAIRCASE, missing="Na4P2S6"
-    )
+    missing = stability(who, scheme="mp2020", limits=(1.2, 2.4), spread=0.06, staircase=P_STAIRCASE, missing="Na4P2S6")
     elastic = subject(**who, step="elasticity", jobs=17)
     guard = Guard(name="linearity", passed=False, detail=LONG_REASON)
     units = {"elastic_tensor": "GPa", "bulk_modulus": "GPa", "shear_modulus": "GPa", "pugh_ratio": "1"}

@@ -17,6 +17,7 @@ from sodalyte.structures import crystal, crystals, known_gaps, load, phases, red
         ("Na3SbS4_t", "Na3SbS4_t"),
         ("Na3PS4", "Na3PS4_t"),
         ("Na2S", "Na2S"),
+        ("Na4S2", "Na2S"),
         ("Na2S4", "Na2S4"),
         ("NaSbS2", "NaSbS2_C2c"),
         ("Na3P", "Na3P"),

@@ -89,13 +89,14 @@ def quantity(value: float, uncertainty: float | None = None, *, digits: int = 4)
     return _minus(written.replace("±", "\xa0±\xa0"))
 
 
-def middle(value: float, low: float, high: float) -> str:
-    """Write a value to the decimal that :func:`interval` gives the ends of its interval.
+def rounded(value: float, uncertainty: float | None) -> str:
+    """Write a value as :func:`quantity` does, without the uncertainty.
 
-    >>> middle(1.4213, 0.68, 3.27)
-    '1.4'
+    >>> rounded(1.4213, 0.62), rounded(1.32e-6, 5e-7)
+    ('1.4', '1.3×10⁻⁶')
     """
-    return quantity(value, (high - low) / 4).split("\xa0±")[0].removeprefix("(") if high > low else quantity(value)
+    head, _, tail = quantity(value, uncertainty).partition("\xa0±\xa0")
+    return head.removeprefix("(") + tail.partition(")")[2]
 
 
 def interval(low: float, high: float) -> str:
@@ -111,7 +112,7 @@ def interval(low: float, high: float) -> str:
     exponent = 0 if -3 <= exponent < 5 else exponent
     low, high = low / 10**exponent, high / 10**exponent
     decimals = max(0, _decimals((high - low) / 4))
-    ends = f"{_rounded(low, decimals)} to {_rounded(high, decimals)}"
+    ends = f"{_fixed(low, decimals)} to {_fixed(high, decimals)}"
     return _minus(f"({ends}){power_of_ten(exponent)}" if exponent else ends)
 
 
@@ -124,7 +125,7 @@ def _decimals(uncertainty: float) -> int:
     return digits - 1 - leading
 
 
-def _rounded(value: float, decimals: int) -> str:
+def _fixed(value: float, decimals: int) -> str:
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
