@@ -1,3 +1,3 @@
-"""Is a sodium sulfide a good solid electrolyte, and how sure are we?"""
+"""Tell whether a sodium sulfide is a good solid electrolyte, and how sure that is."""
 
 __version__ = "0.1.0"

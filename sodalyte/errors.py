@@ -4,6 +4,9 @@ An error is one sentence: what is wrong, where, and what to do about it. ``exit_
 line returns: 1 when work failed, 2 when what was asked for cannot be done as asked.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class SodalyteError(Exception):
     """Base of every error that sodalyte raises on purpose."""
@@ -43,3 +46,9 @@ class WorkspaceError(UsageError):
 
 class QueryError(UsageError):
     """A query term cannot be understood."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return a half sentence that names the known word nearest to ``word``, or all of them when none is near."""
+    near = difflib.get_close_matches(word, known := sorted(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

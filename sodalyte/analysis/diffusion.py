@@ -37,7 +37,7 @@ Lindemann's criterion (Phys. Z. 11, 609 (1910)), 0.10 to 0.15 of the neighbour d
 """
 
 TEMPERATURE_TOLERANCE = 0.03
-LARGEST_CHARGE_UNCERTAINTY = 0.3
+LARGEST_CHARGE_UNCERTAINTY = 0.5
 """Relative uncertainty of the charge diffusivity up to which it and the Haven ratio are given."""
 
 LARGEST_STEP = 0.75

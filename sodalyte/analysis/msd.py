@@ -12,7 +12,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 IONS_AT_ONCE = 4
-"""Ions transformed together: their transforms take about 14 * IONS_AT_ONCE / n_atoms of a float32 trajectory."""
+FRAMES_AT_ONCE = 500
+"""How much of a trajectory is held in double precision at once: memory stays near that of the trajectory."""
 
 
 def ion_indices(selection: ArrayLike, n_atoms: int, *, name: str) -> Indices:
@@ -118,13 +119,16 @@ def mean_squared_displacement(positions: NDArray[np.floating], ions: Indices, *,
     ndarray of shape (n_frames, 3), angstrom^2: row ``k`` belongs to a lag of ``k`` frames. The three columns add up
     to the mean squared displacement.
     """
-    total = np.zeros((3, len(positions)))
+    n_frames = len(positions)
+    power = np.zeros((3, _padded(n_frames) // 2 + 1))
+    squares = np.zeros((3, n_frames))
     for first in range(0, len(ions), IONS_AT_ONCE):
-        block = positions[:, ions[first : first + IONS_AT_ONCE]].astype(np.float64)
+        block = positions[:, ions[first : first + IONS_AT_ONCE]]
+        series = np.moveaxis(block, 0, -1).astype(np.float64, order="C")
         if drift is not None:
-            block -= drift[:, None]
-        total += _summed_squared_displacement(block)
-    return total.T / len(ions)
+            series -= drift.T
+        _add_spectra(series, power, squares)
+    return _squared_displacement(power, squares) / len(ions)
 
 
 def collective_squared_displacement(
@@ -145,7 +149,10 @@ def collective_squared_displacement(
     series = _summed(positions, ions)
     if drift is not None:
         series -= len(ions) * drift
-    return _summed_squared_displacement(series[:, None]).T / len(ions)
+    power = np.zeros((3, _padded(len(series)) // 2 + 1))
+    squares = np.zeros((3, len(series)))
+    _add_spectra(series.T[None], power, squares)
+    return _squared_displacement(power, squares) / len(ions)
 
 
 def log_spaced_lags(first: int, last: int, number: int) -> Indices:
@@ -154,24 +161,40 @@ def log_spaced_lags(first: int, last: int, number: int) -> Indices:
 
 
 def _summed(positions: NDArray[np.floating], ions: Indices) -> Floats:
-    chosen = np.zeros(positions.shape[1])
+    """Sum of the positions of ``ions`` in double precision, (n_frames, 3), some frames at a time."""
+    n_frames, n_atoms, _ = positions.shape
+    chosen = np.zeros((n_atoms, 1))
     chosen[ions] = 1.0
-    summed: Floats = np.einsum("fax,a->fx", positions, chosen)
+    adder = np.kron(chosen, np.eye(3))
+    summed = np.empty((n_frames, 3))
+    for first in range(0, n_frames, FRAMES_AT_ONCE):
+        frames = positions[first : first + FRAMES_AT_ONCE].astype(np.float64)
+        summed[first : first + FRAMES_AT_ONCE] = frames.reshape(len(frames), -1) @ adder
     return summed
 
 
-def _summed_squared_displacement(block: Floats) -> Floats:
-    """Squared displacement, summed over the ions of ``block`` (n_frames, n_ions, 3), as (3, n_frames) over all lags."""
-    n_frames = len(block)
-    series = np.ascontiguousarray(np.moveaxis(block - block.mean(axis=0), 0, -1))
-    padded = next_fast_len(2 * n_frames, real=True)
-    spectrum = rfft(series, n=padded, axis=-1)
-    power = (spectrum.real**2 + spectrum.imag**2).sum(axis=0)
-    autocorrelation = irfft(power, n=padded, axis=-1)[:, :n_frames]
+def _padded(n_frames: int) -> int:
+    """Length of the transforms: at least twice the run, so that the correlation does not wrap around; always even."""
+    return 2 * int(next_fast_len(n_frames, real=True))
+
+
+def _add_spectra(series: Floats, power: Floats, squares: Floats) -> None:
+    """Add the power spectra (3, n_frequencies) and squared positions (3, n_frames) of ions (n_ions, 3, n_frames)."""
+    centred = series - series.mean(axis=-1, keepdims=True)
+    for ion in centred:
+        spectrum = rfft(ion, n=_padded(ion.shape[-1]), axis=-1)
+        power += spectrum.real**2 + spectrum.imag**2
+        squares += ion**2
+
+
+def _squared_displacement(power: Floats, squares: Floats) -> Floats:
+    """Squared displacement at all lags, (n_frames, 3), from power spectra and squared positions summed over ions."""
+    n_frames = squares.shape[1]
+    autocorrelation = irfft(power, n=_padded(n_frames), axis=-1)[:, :n_frames]
     running = np.zeros((3, n_frames + 1))
-    np.cumsum((series**2).sum(axis=0), axis=-1, out=running[:, 1:])
+    np.cumsum(squares, axis=-1, out=running[:, 1:])
     lags = np.arange(n_frames)
     ends = running[:, n_frames - lags] + running[:, -1:] - running[:, lags]
-    squared: Floats = (ends - 2 * autocorrelation) / (n_frames - lags)
-    squared[:, 0] = 0.0
+    squared: Floats = ((ends - 2 * autocorrelation) / (n_frames - lags)).T
+    squared[0] = 0.0
     return squared

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -39,8 +39,8 @@ STOP_FRACTION = 0.7
 SHORTEST_WINDOW = 2.0
 """Smallest ratio of the longest to the shortest lag of a window."""
 
-CURVATURE_LIMIT = 1.0
-"""Standard deviations of downward curvature at which the window opens later."""
+CURVATURE_LIMIT = 1.28
+"""Standard deviations of downward curvature at which the window opens later (one-sided 90 %)."""
 
 NORMAL_95 = 1.959964
 """Half-width of the central 95 % of a normal distribution, in standard deviations."""
@@ -61,17 +61,25 @@ class ObservedMsd:
         ps.
     msd
         angstrom^2.
-    variance
-        Of ``msd``, angstrom^4.
     n_independent
         Number of disjoint displacements in the run: particles times length over lag.
+    model_slope
+        Of the diffusive line that the variance is taken from, angstrom^2/ps.
+    hop_area
+        As in :func:`hop_variance`.
     """
 
     frames: Indices
     lag: Floats
     msd: Floats
-    variance: Floats
     n_independent: Floats
+    model_slope: float
+    hop_area: float
+
+    @property
+    def variance(self) -> Floats:
+        """Of ``msd``, angstrom^4."""
+        return hop_variance(self.model_slope * self.lag, hop_area=self.hop_area) / self.n_independent
 
     @property
     def covariance(self) -> Floats:
@@ -88,9 +96,9 @@ def hop_variance(msd: Floats, *, hop_area: float) -> Floats:
     """Variance of the squared displacement of one particle that makes independent hops at random times.
 
     After a Poisson-distributed number of hops of mean m, of equal length a in the directions of a cubic lattice (or
-    any with the same second moments), <r^2> = m a^2 and <r^4> = a^4 (5 m^2/3 + m), hence Var(r^2) = 2/3 <r^2>^2 +
-    a^2 <r^2>: the value of Brownian motion and the shot noise of the hops. Vibrations are left out, since they
-    average out over the time origins.
+    any with the same second moments), <r^2> = m a^2 and <r^4> = a^4 (5 m^2/3 + m), hence
+    Var(r^2) = 2/3 <r^2>^2 + a^2 <r^2>: Brownian motion and the shot noise of the hops. Vibrations are left out, since
+    they average out over the time origins.
 
     Parameters
     ----------
@@ -107,7 +115,9 @@ def hop_variance(msd: Floats, *, hop_area: float) -> Floats:
 
 
 def observe(msd: Floats, frames: Indices, *, frame_interval: float, n_particles: int, hop_area: float) -> ObservedMsd:
-    """Pick points of ``msd`` and give them the variance that hops along the best simple line would have.
+    """Pick points of ``msd``; their variance is that of hops along the line that fits them best.
+
+    That line comes from weighted least squares and then once from generalised least squares with the variance so found.
 
     Parameters
     ----------
@@ -124,17 +134,17 @@ def observe(msd: Floats, frames: Indices, *, frame_interval: float, n_particles:
     """
     lag = np.asarray(frames * frame_interval, dtype=np.float64)
     picked = msd[frames]
-    slope = np.polyfit(lag, picked, 1, w=1 / lag)[0]
-    if slope <= 0:
-        slope = picked[-1] / lag[-1]
-    n_independent = n_particles * (len(msd) - 1) / frames
-    return ObservedMsd(
+    crude = float(np.polyfit(lag, picked, 1, w=1 / lag)[0])
+    observed = ObservedMsd(
         frames=frames,
         lag=lag,
         msd=picked,
-        variance=hop_variance(slope * lag, hop_area=hop_area) / n_independent,
-        n_independent=n_independent,
+        n_independent=n_particles * (len(msd) - 1) / frames,
+        model_slope=crude if crude > 0 else float(picked[-1] / lag[-1]),
+        hop_area=hop_area,
     )
+    refined = float(fitted_line(observed)[0][0])
+    return replace(observed, model_slope=refined) if refined > 0 else observed
 
 
 def generalised_least_squares(design: Floats, values: Floats, covariance: Floats) -> tuple[Floats, Floats]:

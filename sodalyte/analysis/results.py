@@ -16,7 +16,7 @@ class Guard(BaseModel):
     A guard that is ``required`` and failed refuses the number; one that is not accompanies it as a warning.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     passed: bool
@@ -27,7 +27,7 @@ class Guard(BaseModel):
 class Subject(BaseModel):
     """Of what, and how, a result speaks: shared by all results of one analysis."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     material: str = Field(description="reduced formula, or the name of the file it came from")
     polymorph: str

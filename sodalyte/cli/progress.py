@@ -33,7 +33,7 @@ class Progress:
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False, soft_wrap=True),
+            TextColumn("{task.description}", markup=False),
             console=self._console,
             disable=not self._live,
             transient=True,
@@ -61,4 +61,6 @@ class Progress:
         elif event.kind == "finished" and not (self._quiet or self._live):
             elapsed = time.monotonic() - self._began
             count = f"[{event.finished}/{event.total}]"
-            self._console.print(f"{elapsed:7.1f} s {count} {event.task.name} ({event.seconds:.1f} s)", markup=False, soft_wrap=True)
+            self._console.print(
+                f"{elapsed:7.1f} s {count} {event.task.name} ({event.seconds:.1f} s)", markup=False, soft_wrap=True
+            )

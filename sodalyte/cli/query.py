@@ -104,7 +104,7 @@ def quantity(value: float | None, uncertainty: float | None, unit: str) -> str:
     if value is None:
         return ""
     if uncertainty:
-        from uncertainties import ufloat
+        from uncertainties import ufloat  # type: ignore[import-untyped, unused-ignore]
 
         number = f"{ufloat(value, uncertainty):.2uP}"
     else:

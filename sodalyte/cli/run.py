@@ -49,7 +49,7 @@ def run(
     from sodalyte.inputs.engine import get_engine
     from sodalyte.launchers import local
     from sodalyte.launchers.identity import identify
-    from sodalyte.report import write_report
+    from sodalyte.report import Run, write_report
     from sodalyte.structures import load
     from sodalyte.workflows import ANALYSES, screen
     from sodalyte.workflows.screening import parse_analyses
@@ -66,13 +66,29 @@ def run(
     with open_database(uri) as store:
         results = results_of(store, summary.uuids)
     names = "+".join(dict.fromkeys(material.name for material in loaded))
-    page = write_report(results, folder / "reports" / f"{names}-{engine}-{chosen.name}", title=", ".join(materials))
+    page = write_report(
+        results,
+        folder / "reports" / f"{names}-{engine}-{chosen.name}",
+        title=", ".join(dict.fromkeys(f"{material.name} ({material.polymorph})" for material in loaded)),
+        order=[material.name for material in loaded],
+        run=Run(command=_command(), notes=tuple(f"{chosen.name} recipe: {line}" for line in chosen.left_open)),
+    )
     if json:
         typer.echo(_as_json(summary, results, page))
     else:
         _tell(summary, results, page)
     if not summary.succeeded:
         raise typer.Exit(1)
+
+
+def _command() -> str:
+    """Return what was typed, without the address of the database, which may hold a password."""
+    import shlex
+    import sys
+
+    words = iter(sys.argv[1:])
+    kept = [word for word in words if not word.startswith("--database") or (word == "--database" and not next(words))]
+    return shlex.join(["sodalyte", *kept])
 
 
 def _recipe(name: str, temperatures: str | None) -> Recipe:

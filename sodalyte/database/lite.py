@@ -61,7 +61,7 @@ END;
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which processes take while they create or open collections."""
-    with (folder / "lock").open("w") as lock:
+    with (folder / "open.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

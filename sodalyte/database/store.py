@@ -32,13 +32,15 @@ INDEXES: dict[str, tuple[tuple[tuple[str, ...], bool], ...]] = {
 class Database:
     """An open database: the job store for calculations and the collection of results.
 
-    Its handles belong to the thread and process that opened it; every other one opens the same address for itself.
-    As a context manager it closes itself.
+    It belongs to the thread and process that opened it; every other one opens the same address for itself. As a context
+    manager it closes itself.
 
     Attributes
     ----------
     address
         Where the database is, without credentials: safe to print.
+    collection
+        Gives the collection of a name, spoken to as pymongo's ``Collection`` on either backend.
     """
 
     def __init__(self, address: str, client: Any, collection: Callable[[str], Any]) -> None:
@@ -66,7 +68,7 @@ class Database:
 
     @property
     def results(self) -> Any:
-        """Collection of results, spoken to as pymongo's ``Collection``."""
+        """The collection of results."""
         return self.collection(RESULTS)
 
     def close(self) -> None:
@@ -98,8 +100,9 @@ def open_database(uri: str, *, create: bool = True) -> Database:
     Parameters
     ----------
     uri
-        ``lite://FOLDER``, a folder of SQLite files for any number of processes on one machine, or ``mongodb://`` and
-        ``mongodb+srv://`` addresses as MongoDB defines them; a database name in them replaces ``sodalyte``.
+        ``lite://FOLDER``, a folder of SQLite files on a disk of this machine, for any number of its processes; or
+        ``mongodb://`` and ``mongodb+srv://`` addresses as MongoDB defines them, in which a database name replaces
+        ``sodalyte``.
     create
         Make folder, collections and indexes that are missing; without it a missing folder is an error.
 
@@ -128,9 +131,7 @@ def _open_folder(path: str, *, create: bool) -> Database:
         if kept and NAME not in kept:
             raise DatabaseError(f"the folder {folder} holds other files, not a database; name another folder")
         if not kept and not create:
-            raise DatabaseError(
-                f"there is no database at {address}; 'sodalyte run' makes one"
-            )
+            raise DatabaseError(f"there is no database at {address}; 'sodalyte run' makes one")
         folder.mkdir(parents=True, exist_ok=True)
         return _open_files(address, folder, create=create)
     except (OSError, ValueError, RuntimeError, sqlite3.Error) as error:

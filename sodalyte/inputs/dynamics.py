@@ -108,7 +108,7 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
         """
         atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
         atoms.calc = self.potential.load(atoms.copy())
-        state = previous and State.model_validate(previous.state)
+        state = previous.state if previous else None
         first = state.step if state else 0
         if state:
             atoms.set_positions(state.positions)
@@ -184,7 +184,7 @@ class _Frame:
     @classmethod
     def of(cls, atoms: Atoms, motion: NoseHooverChainNVT, step: int) -> _Frame:
         potential_energy = float(atoms.get_potential_energy())
-        thermostat_energy = motion._thermostat.get_thermostat_energy()  # noqa: SLF001
+        thermostat_energy = motion._thermostat.get_thermostat_energy()
         return cls(
             step=step,
             positions=atoms.get_positions(),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from sodalyte.errors import EngineError
+from sodalyte.errors import EngineError, suggestion
 
 if TYPE_CHECKING:
     from jobflow import Maker
@@ -83,9 +82,7 @@ def get_engine(name: str) -> Engine:
         The name is unknown, or the engine's package is not installed (the extra to install is named).
     """
     if name not in engine_names():
-        near = difflib.get_close_matches(name, engine_names(), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(engine_names())}"
-        raise EngineError(f"unknown engine {name!r}; {hint}")
+        raise EngineError(f"unknown engine {name!r}; {suggestion(name, engine_names())}")
     if name in _SHIPPED:
         module, _, attribute = _SHIPPED[name].partition(":")
         factory = getattr(importlib.import_module(module), attribute)

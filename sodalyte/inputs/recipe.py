@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from sodalyte.errors import RecipeError
+from sodalyte.errors import RecipeError, suggestion
 
 
 class _Section(BaseModel):
@@ -159,9 +158,9 @@ class Recipe(_Section):
         try:
             overrides = tomllib.loads(path.read_text())
         except OSError as error:
-            hint = _nearest(name_or_path, shipped)
+            hint = suggestion(name_or_path, shipped)
             raise RecipeError(
-                f"recipe {name_or_path!r} is neither {' nor '.join(shipped)} nor a readable file{hint}"
+                f"recipe {name_or_path!r} is neither {' nor '.join(shipped)} nor a readable file; {hint}"
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
@@ -200,9 +199,4 @@ class Recipe(_Section):
 def _check_known(key: str, known: dict[str, Any], source: str, *, section: str = "") -> None:
     if key not in known:
         where = f"[{section}] " if section else ""
-        raise RecipeError(f"recipe {source}: unknown key {where}{key!r}{_nearest(key, known)}")
-
-
-def _nearest(word: str, known: dict[str, Any]) -> str:
-    match = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
-    return f"; did you mean {match[0]!r}?" if match else ""
+        raise RecipeError(f"recipe {source}: unknown key {where}{key!r}; {suggestion(key, known)}")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager, suppress
+from contextlib import chdir, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from jobflow import Flow, Job, JobStore
+from maggma.stores import MongoStore
 from monty.json import jsanitize
 
 from sodalyte.database import Database, save_results
@@ -55,6 +57,7 @@ def execute(job: Job, database: Database, root: Path) -> Outcome:
             return finished
         recorder = _Recorder(database.job_store)
         os.environ[TRAJECTORY_ROOT] = str(root.parent / "trajectories")
+        _note(root, "start", job)
         with _run_folder(root, job):
             response = job.run(recorder)
         outcome = Outcome(
@@ -65,6 +68,7 @@ def execute(job: Job, database: Database, root: Path) -> Outcome:
             stop_jobflow=response.stop_jobflow,
         )
         recorder.commit(database, outcome)
+        _note(root, "end", job)
         return outcome
 
 
@@ -76,11 +80,19 @@ def finished_outcomes(database: Database, uuids: list[str]) -> dict[tuple[str, i
     return {(document["uuid"], document["index"]): document[OUTCOME] for document in found}
 
 
+class _NewDocuments(MongoStore):  # type: ignore[misc]
+    """The documents' store, for documents that are not there yet: one insertion instead of a search and a write."""
+
+    def update(self, docs: list[dict[str, Any]], key: Any = None) -> None:  # noqa: ARG002
+        self._collection.insert_many(docs)
+
+
 class _Recorder(JobStore):  # type: ignore[misc]
     """A job store that keeps what a job writes until everything about the job is known."""
 
     def __init__(self, store: JobStore) -> None:
-        super().__init__(store.docs_store, additional_stores=store.additional_stores, save=store.save, load=store.load)
+        documents = _NewDocuments.from_collection(store.docs_store._collection)
+        super().__init__(documents, additional_stores=store.additional_stores, save=store.save, load=store.load)
         self._document: JobStoreDocument | None = None
         self._save: Any = None
 
@@ -105,14 +117,19 @@ def _alone(root: Path, job: Job) -> Iterator[None]:
         yield
 
 
+def _note(root: Path, event: str, job: Job) -> None:
+    """Append a line to the journal of executions, ``journal.txt``: time, event, uuid-index, process, name."""
+    line = f"{datetime.now(UTC).isoformat()} {event} {job.uuid}-{job.index} {os.getpid()} {job.name}\n"
+    with (root / "journal.txt").open("a") as journal:
+        journal.write(line)
+
+
 @contextmanager
 def _run_folder(root: Path, job: Job) -> Iterator[None]:
     folder = root / job.uuid[:2] / f"{job.uuid}-{job.index}"
     folder.mkdir(parents=True, exist_ok=True)
     with chdir(folder):
         yield
-    with suppress(OSError):
-        folder.rmdir()
 
 
 def _as_json(flow: Flow | None, parent: Job) -> str | None:

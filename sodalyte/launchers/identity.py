@@ -16,7 +16,7 @@ import re
 import uuid
 from typing import Any
 
-import networkx
+import networkx as nx
 from jobflow import Flow, Job
 from monty.json import MontyEncoder
 
@@ -58,7 +58,7 @@ def identify(flow: Flow | Job, *, keep: str | None = None) -> Flow:
 def parents_first(flow: Flow | Job) -> list[tuple[Job, list[str]]]:
     """Return every job of ``flow`` with the uuids of its parents, parents before children, else in the flow's order."""
     graph = flow.graph
-    ordered = [uuid for uuid in networkx.topological_sort(graph) if "job" in graph.nodes[uuid]]
+    ordered = [uuid for uuid in nx.topological_sort(graph) if "job" in graph.nodes[uuid]]
     return [(graph.nodes[uuid]["job"], list(graph.predecessors(uuid))) for uuid in ordered]
 
 

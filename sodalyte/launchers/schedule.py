@@ -126,7 +126,7 @@ class Schedule:
         if outcome["stop_children"]:
             self._stopped.add(task.uuid)
         for kind in ("replace", "detour", "addition"):
-            text = outcome[kind]  # type: ignore[literal-required]
+            text = outcome[kind]
             if text is not None:
                 self.add(Flow.from_dict(json.loads(text)), before=None if kind == "addition" else task.uuid)
         self._finish(task)

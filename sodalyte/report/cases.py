@@ -149,7 +149,7 @@ def _validated(document: Result | Mapping[str, Any]) -> Result:
     if isinstance(document, Result):
         return document
     try:
-        return Result.model_validate(document)
+        return Result(**{name: document[name] for name in Result.model_fields if name in document})
     except ValidationError as error:
         where = document.get("property", "without a property")
         raise UsageError(

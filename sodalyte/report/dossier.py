@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import sodalyte
-from sodalyte.analysis.figures import material_styles
+from sodalyte.analysis.figures import material_styles, render
 from sodalyte.analysis.figures.notation import formula, interval, quantity, reaction_side, unit_symbol
 from sodalyte.analysis.results import Result
 from sodalyte.errors import WorkspaceError
@@ -119,9 +119,10 @@ def write_report(
     folder = Path(output_dir)
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
-        for picture in (picture for plate in drawn for picture in plate.pictures if picture.svg):
-            (folder / "figures" / f"{picture.name}.svg").write_bytes(picture.svg)
-            (folder / "figures" / f"{picture.name}.pdf").write_bytes(picture.pdf)
+        for picture in (picture for plate in drawn for picture in plate.pictures):
+            if picture.figure is not None:
+                (folder / "figures" / f"{picture.name}.svg").write_bytes(picture.svg)
+                (folder / "figures" / f"{picture.name}.pdf").write_bytes(render(picture.figure, "pdf"))
         path = folder / "report.html"
         path.write_text(page, encoding="utf-8")
     except OSError as error:

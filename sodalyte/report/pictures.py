@@ -40,8 +40,8 @@ class Picture:
         Of the files, without suffix: plain letters, digits and hyphens, and no other picture's.
     title, caption
         In words; a screen reader says both.
-    svg, pdf
-        Empty where there was nothing to draw; ``caption`` then says why.
+    figure, svg
+        The same thing; without either there was nothing to draw, and ``caption`` says why.
     staircase
         Steps of a decomposition, to stand below its figure as a table.
     """
@@ -49,8 +49,8 @@ class Picture:
     name: str
     title: str
     caption: str
+    figure: Figure | None = None
     svg: bytes = b""
-    pdf: bytes = b""
     staircase: Sequence[dict[str, Any]] = ()
 
 
@@ -118,7 +118,7 @@ def inline_svg(picture: Picture) -> Markup:
 
 
 def _drawn(name: str, title: str, caption: str, figure: Figure) -> Picture:
-    return Picture(name, title, caption, svg=render(figure, "svg"), pdf=render(figure, "pdf"))
+    return Picture(name, title, caption, figure=figure, svg=render(figure, "svg"))
 
 
 def _with_file_name(picture: Picture, taken: set[str]) -> Picture:
@@ -162,7 +162,7 @@ def _displacement(case: Case, colour: str) -> Picture:
         return Picture(name, title, _absent(refused[-1] if refused else None))
     latest = {result.temperature: result for result in observations}
     lengths = [result.data["length_ps"] for result in latest.values()]
-    length = " to ".join(f"{length:g}" for length in sorted({min(lengths), max(lengths)}))
+    length = " to ".join(f"{length:.3g}" for length in sorted({min(lengths), max(lengths)}))
     caption = (
         f"{length} ps of dynamics. Bold: the window of the fit. Shade: its 95 % band. Dashed: the slope "
         "6D, where D was not refused. Dotted: one hop; a curve that stays below it shows vibration, not diffusion."

@@ -17,7 +17,7 @@ from sodalyte.analysis.results import Guard, Result, Subject
 from sodalyte.analysis.transport import arrhenius_results
 from sodalyte.database.trajectories import TRAJECTORY_ROOT, Segment, read_trajectory
 from sodalyte.inputs.recipe import Dynamics
-from sodalyte.structures import dynamics_cell, sodium_spacing
+from sodalyte.structures import Defect, dynamics_cell, sodium_spacing
 from sodalyte.workflows.relaxation import as_output, label_of, subject_of
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class DynamicsMaker(Maker):  # type: ignore[misc]
             analysed.append(analysis)
             jobs += [run, analysis]
         subject = subject_of(material, self, calculations=[analysis.uuid for analysis in analysed])
-        fit = analyse_arrhenius(subject, [analysis.output for analysis in analysed])
+        fit = analyse_arrhenius(subject, cell=cell.output, analysed=[analysis.output for analysis in analysed])
         fit.name = f"Arrhenius {label_of(material)}"
         fit.config.on_missing_references = OnMissing.NONE
         return Flow([*jobs, fit], output=fit.output, name=self.name)
@@ -101,7 +101,7 @@ def total_steps(settings: Dynamics) -> int:
 
 
 @job
-def prepare_cell(relaxed: Structure, *, defect: str, supercell: tuple[int, int, int]) -> dict[str, Any]:
+def prepare_cell(relaxed: Structure, *, defect: Defect, supercell: tuple[int, int, int]) -> dict[str, Any]:
     """Build the model cell from the relaxed crystal."""
     cell = dynamics_cell(relaxed, defect=defect, supercell=supercell)
     return {
@@ -182,8 +182,17 @@ def analyse_dynamics(
 
 
 @job
-def analyse_arrhenius(subject: dict[str, Any], analysed: list[dict[str, Any] | None]) -> dict[str, Any]:
-    """Fit Arrhenius' law to the diffusivities of several temperatures; silent with a single one."""
+def analyse_arrhenius(
+    subject: dict[str, Any], *, cell: dict[str, Any], analysed: list[dict[str, Any] | None]
+) -> dict[str, Any]:
+    """Fit Arrhenius' law to the diffusivities of all temperatures."""
     results = [Result(**result) for analysis in analysed if analysis for result in analysis["results"]]
-    diffusivities = [result for result in results if result.property == "diffusivity"]
-    return as_output(arrhenius_results(Subject(**subject), diffusivities) if len(diffusivities) > 1 else [])
+    structure = cell["structure"]
+    return as_output(
+        arrhenius_results(
+            Subject(**subject),
+            [result for result in results if result.property == "diffusivity"],
+            n_ions=int(structure.composition["Na"]),
+            volume=structure.volume,
+        )
+    )

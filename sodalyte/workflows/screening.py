@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from jobflow import Flow
 
-from sodalyte.errors import UsageError
+from sodalyte.errors import UsageError, suggestion
 from sodalyte.workflows.dynamics import DynamicsMaker
 from sodalyte.workflows.elasticity import ElasticityMaker
 from sodalyte.workflows.relaxation import RelaxationMaker
@@ -20,7 +19,11 @@ if TYPE_CHECKING:
     from sodalyte.inputs.recipe import Recipe
     from sodalyte.structures import Material
 
-_MAKERS = {"diffusion": DynamicsMaker, "elasticity": ElasticityMaker, "stability": StabilityMaker}
+_MAKERS: dict[str, type[DynamicsMaker | ElasticityMaker | StabilityMaker]] = {
+    "diffusion": DynamicsMaker,
+    "elasticity": ElasticityMaker,
+    "stability": StabilityMaker,
+}
 ANALYSES = ("relaxation", *_MAKERS)
 
 
@@ -57,8 +60,7 @@ def parse_analyses(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in ANALYSES:
-            near = difflib.get_close_matches(name, ANALYSES, n=1, cutoff=0.0)[0]
-            raise UsageError(f"--only: unknown analysis {name!r}; did you mean {near!r}? Known: {', '.join(ANALYSES)}")
+            raise UsageError(f"--only: unknown analysis {name!r}; {suggestion(name, ANALYSES)}")
     if not names:
         raise UsageError(f"--only names no analysis; known: {', '.join(ANALYSES)}")
     return names

@@ -14,6 +14,8 @@ from sodalyte.structures import crystal, known_gaps, phases, reduced
 from sodalyte.workflows.relaxation import as_output, is_converged, label_of, outcome, subject_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from pymatgen.core import Structure
 
     from sodalyte.analysis.corrections import Contained
@@ -100,16 +102,17 @@ def analyse_stability(
 ) -> dict[str, Any]:
     """Build the hull of one level of theory and read the window from it; phases that failed are missing."""
     level = subject["level"]
+    required = required_phases({name for name, relaxed in competitors.items() if is_converged(relaxed)}, competitors)
     return as_output(
         stability_results(
             Subject(**subject),
-            material_phase=_phase(material_id, material_start, material, level, required=True),
+            material_phase=_phase(material_id, material_start, material, level),
             phases=[
-                _phase(name, crystal(name).structure, relaxed, level, required=is_required(name))
+                _phase(name, crystal(name).structure, relaxed, level)
                 for name, relaxed in competitors.items()
                 if relaxed["structure"] is not None
             ],
-            required_ids=[name for name in competitors if is_required(name)],
+            required_ids=required,
             contained=contained,
             settings=settings,
             known_gaps=gaps,
@@ -117,18 +120,28 @@ def analyse_stability(
     )
 
 
-def is_required(name: str) -> bool:
-    """Tell whether a hull needs this library crystal: every compound, but of an element any one phase."""
-    return not crystal(name).structure.composition.is_element
+def required_phases(converged: Collection[str], known: Iterable[str]) -> list[str]:
+    """Return the library crystals without which a hull is worthless.
+
+    These are all compounds, but a polymorph that did not converge is not missed where another one of its formula did.
+    Of an element any one phase will do; the hull itself insists on that.
+    """
+    covered = {crystal(name).formula for name in converged}
+    return [
+        name
+        for name in known
+        if not crystal(name).structure.composition.is_element
+        and (name in converged or crystal(name).formula not in covered)
+    ]
 
 
-def _phase(name: str, start: Structure, relaxed: dict[str, Any], level: str, *, required: bool) -> Phase:
+def _phase(name: str, start: Structure, relaxed: dict[str, Any], level: str) -> Phase:
     return Phase(
         id=name,
         structure=relaxed["structure"],
         energy=relaxed["energy"],
         converged=is_converged(relaxed),
-        required=required,
+        required=False,
         level=level,
         source=relaxed["uuid"],
         crystal=start,

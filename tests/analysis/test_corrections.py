@@ -126,6 +126,7 @@ def test_sodium_compounds_of_the_library_are_corrected_as_pymatgen_does():
         ("Na6Sb2", {"Na": 1, "Sb": -3}),
         ("Na46W2Sb14S64", {"Na": 1, "W": 6, "Sb": 5, "S": -2}),
         ("Na47Sb16S63Cl", {"Na": 1, "Sb": 5, "S": -2, "Cl": -1}),
+        ("Na2ClS", {"Na": 1, "Cl": -1, "S": -1}),
         ("NaP7", {"P": -1}),
         ("NaSb2", {"Sb": -1}),
         ("Na3Sb16S64", {"S": -1}),

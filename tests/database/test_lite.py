@@ -66,6 +66,14 @@ def test_a_lookup_decodes_as_few_documents_among_many_as_among_few(handles, monk
     assert work(100) == few < 10
 
 
+def test_a_document_that_nobody_has_indexed_yet_is_found(handles, monkeypatch):
+    """It may have been written just after a lookup indexed what it knew of."""
+    one, other = (handle.database[RESULTS] for handle in handles)
+    monkeypatch.setattr(one._store, "_index_changed", lambda: None)
+    other.insert_one({"material": "new"})
+    assert one.find_one({"material": "new"})
+
+
 def test_documents_that_plain_litemongo_wrote_are_found(folder, handles):
     with litemongo.MongoClient(ServerStore(folder)) as client:
         client[NAME][OUTPUTS].insert_many([output(number) for number in range(3)])
@@ -128,6 +136,20 @@ def test_a_refused_write_leaves_nothing_and_holds_no_lock(handles):
         one.update_one({"uuid": "u2"}, {"$set": {"uuid": "u1"}})
     other.insert_one(output(3))
     assert [document["uuid"] for document in one.find()] == ["u1", "u2", "u3"]
+
+
+def test_a_failed_transaction_is_undone(handles):
+    one, other = handles
+
+    def fail():
+        with one._store._connection:
+            one.insert_one(output(1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    other.insert_one(output(1))
+    assert len(list(one.find())) == 1
 
 
 def test_processes_create_one_database_at_the_same_time(folder):

@@ -20,7 +20,7 @@ SPACING = 2.5
 class FermiPastaUlam(Calculator):
     """A simple cubic crystal of neighbours joined by quadratic and quartic springs: cheap, and ergodic."""
 
-    implemented_properties = ["energy", "forces"]
+    implemented_properties = ("energy", "forces")
 
     def __init__(self, reference):
         super().__init__()

@@ -14,5 +14,6 @@ def test_forces_and_stress_are_the_derivatives_of_the_energy():
     )
     atoms.rattle(0.1, seed=1)
     atoms.calc = EinsteinCalculator(reference)
-    assert atoms.get_forces() == pytest.approx(calculate_numerical_forces(atoms, eps=1e-4, force_consistent=False), abs=1e-6)
-    assert atoms.get_stress() == pytest.approx(calculate_numerical_stress(atoms, eps=1e-4, force_consistent=False), abs=1e-6)
+    settings = {"eps": 1e-4, "force_consistent": False}
+    assert atoms.get_forces() == pytest.approx(calculate_numerical_forces(atoms, **settings), abs=1e-6)
+    assert atoms.get_stress() == pytest.approx(calculate_numerical_stress(atoms, **settings), abs=1e-6)

@@ -107,19 +107,19 @@ def test_densities_against_handbook(identifier, density):
     ("identifier", "centre", "length"),
     [
         *(("Na3SbS4_t_PBE", "Sb", 2.34), ("Na3SbS4_t", "Sb", 2.34), ("Na3SbS4_c", "Sb", 2.34)),
-        *(("Na3PS4_t", "P", 2.05), ("Na3PS4_c", "P", 2.05), ("Na4SnS4", "Sn", 2.39), ("Na2WS4_model", "W", 2.18)),
+        *(("Na3PS4_t", "P", 2.05), ("Na3PS4_c", "P", 2.05), ("Na2WS4_model", "W", 2.18)),
     ],
 )
 def test_tetrahedral_anions(identifier, centre, length):
-    """Four bonds, of the length known for the thioanion within 0.05 angstrom, nearly at the tetrahedral angle."""
+    """Four bonds, of the length known for the thioanion within 0.035 angstrom, nearly at the tetrahedral angle."""
     structure = CRYSTALS[identifier].structure
     for index, site in enumerate(structure):
         if site.specie.symbol == centre:
             bonds = np.array([near.coords - site.coords for near in structure.get_neighbors(site, 2.8)])
-            assert np.linalg.norm(bonds, axis=1) == pytest.approx([length] * 4, abs=0.05), index
+            assert np.linalg.norm(bonds, axis=1) == pytest.approx([length] * 4, abs=0.035), index
             units = bonds / np.linalg.norm(bonds, axis=1, keepdims=True)
             angles = np.degrees(np.arccos((units @ units.T)[np.triu_indices(4, 1)]))
-            assert angles == pytest.approx([109.47] * 6, abs=6), index
+            assert angles == pytest.approx([109.47] * 6, abs=3), index
 
 
 def test_structure_is_a_fresh_copy():

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.constants import elementary_charge, k
 
 from sodalyte.analysis.figures.notation import power_of_ten
-from sodalyte.analysis.figures.style import HEADING, LEGEND_LINE, WIDTH, Sample, data_of, drawable, heading, styled
+from sodalyte.analysis.figures.style import HEADING, LEGEND_LINE, WIDTH, Sample, data_of, fitted, heading, styled
 from sodalyte.analysis.results import Result
 from sodalyte.errors import UsageError
 
@@ -76,7 +76,7 @@ def _draw_fit(axes: Axes, sample: Sample, result: Result) -> None:
         color=sample.colour,
         markersize=4.5,
         linewidth=1,
-        label=f"{drawable(sample.label)}: {len(temperatures)} temperatures",
+        label=f"{fitted(sample.label, width=200, size=8)}: {len(temperatures)} temperatures",
     )
     for inverse, dashes in (
         (np.linspace(1000 / temperatures.max(), 1000 / temperatures.min(), 60), "-"),

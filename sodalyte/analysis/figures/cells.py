@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from sodalyte.analysis.figures.notation import quantity, unit_symbol
-from sodalyte.analysis.figures.style import HEADING, INK, RULE, WIDTH, Sample, drawable, heading, styled
+from sodalyte.analysis.figures.style import HEADING, INK, RULE, WIDTH, Sample, fitted, heading, styled
 from sodalyte.errors import UsageError
 
 _PROPERTIES = {"lattice_a": "a", "lattice_c": "c", "density": "density"}
@@ -46,9 +46,9 @@ def cells_figure(samples: Sequence[Sample]) -> Figure:
     deviations, ticks = [1.0], {}
     top = 0.0
     for sample, rows in groups:
-        header = top + 0.68 * _HEADER
+        name = fitted(sample.label, width=(WIDTH - 0.3) * 72, size=8.5, weight="bold")
         axes.annotate(
-            drawable(sample.label), (0, header), (-_LEFT * 72 + 4, 0), xycoords=axes.get_yaxis_transform(),
+            name, (0, top + 0.68 * _HEADER), (-_LEFT * 72 + 4, 0), xycoords=axes.get_yaxis_transform(),
             textcoords="offset points", va="center", fontweight="bold", color=sample.colour, annotation_clip=False,
         )  # fmt: skip
         top += _HEADER

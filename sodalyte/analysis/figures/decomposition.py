@@ -26,6 +26,7 @@ from sodalyte.analysis.results import Result
 _HIGHEST_VOLTAGE = 3.5
 _LABEL_SIZE = 7.5
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.82, 0.14, HEADING, 0.42
+_AXIS_WIDTH = (WIDTH - _LEFT - _RIGHT) * 72  # points
 _STRIP_HEIGHT, _SODIUM_HEIGHT, _GAP = 0.5, 1.0, 0.1
 _LINE_HEIGHT, _BAR_HEIGHT, _ROW_GAP = 0.155, 0.07, 0.075
 
@@ -61,8 +62,7 @@ def decomposition_figure(
     steps = data_of(decomposition, "staircase")
     highest = max([_HIGHEST_VOLTAGE, *(step["voltage_low"] + 0.3 for step in steps)])
     lowest = min(0.0, *(step["voltage_low"] for step in steps))
-    axis_width = (WIDTH - _LEFT - _RIGHT) * 72
-    labels = [_wrapped(step["products"], axis_width) for step in steps]
+    labels = [_wrapped(step["products"], _AXIS_WIDTH) for step in steps]
     heights = [_LINE_HEIGHT * len(lines) + _BAR_HEIGHT + _ROW_GAP for lines in labels]
     limits = (reduction_limit, oxidation_limit)
     refused = any(limit is not None and limit.status == "refused" for limit in limits)
@@ -138,36 +138,43 @@ def _draw_strip(
     for side in ("left", "bottom"):
         strip.spines[side].set_visible(False)
     if window:
-        _draw_range(strip, 1, window, colour)
+        spreads = [(limit and limit.uncertainty) or 0.0 for limit in limits]
+        for edge, spread, offset in zip(window, spreads, (0.33, -0.33), strict=True):
+            if spread:
+                strip.errorbar(edge, 1 + offset, xerr=spread, color=INK, linewidth=1, capsize=2)
+        _draw_range(strip, 1, window, colour=colour, covered=(window[0] - spreads[0], window[1] + spreads[1]))
     else:
-        strip.text(
-            0.01,
-            1,
-            "refused" if refused else "above the hull at every voltage",
-            transform=strip.get_yaxis_transform(),
-            va="center",
-            color=MUTED,
-        )
-    for limit, offset in zip(limits, (0.33, -0.33), strict=True):
-        if window and limit is not None and limit.value is not None and limit.uncertainty is not None:
-            strip.errorbar(limit.value, 1 + offset, xerr=limit.uncertainty, color=INK, linewidth=1, capsize=2)
+        why = "refused" if refused else "above the hull at every voltage"
+        strip.text(0.01, 1, why, transform=strip.get_yaxis_transform(), va="center", color=MUTED)
     if published:
-        _draw_range(strip, 0, published, MUTED)
+        _draw_range(strip, 0, published, colour=MUTED, covered=published)
 
 
-def _draw_range(strip: Axes, row: float, limits: tuple[float, float], colour: str) -> None:
-    """Draw a bar with its numbers on the side where there is more room."""
+def _draw_range(
+    strip: Axes, row: float, limits: tuple[float, float], *, colour: str, covered: tuple[float, float]
+) -> None:
+    """Draw a bar with its numbers on the side of what is ``covered`` with more room, or on it if there is none."""
     strip.plot(limits, (row, row), color=colour, linewidth=5, solid_capstyle="butt")
-    right = strip.get_xlim()[1] - limits[1] > limits[0] - strip.get_xlim()[0]
+    text, clearance = f"{limits[0]:.2f} to {limits[1]:.2f} V", 7
+    lowest, highest = strip.get_xlim()
+    needed = (text_width(text, _LABEL_SIZE) + clearance) * (highest - lowest) / _AXIS_WIDTH
+    left, right = covered[0] - lowest, highest - covered[1]
+    if max(left, right) < needed:
+        where, offset, align = sum(limits) / 2, 0, "center"
+    elif right > left:
+        where, offset, align = covered[1], clearance, "left"
+    else:
+        where, offset, align = covered[0], -clearance, "right"
     strip.annotate(
-        f"{limits[0]:.2f} to {limits[1]:.2f} V",
-        (limits[1] if right else limits[0], row),
-        (14 if right else -14, 0),
+        text,
+        (where, row),
+        (offset, 0),
         textcoords="offset points",
-        ha="left" if right else "right",
+        ha=align,
         va="center",
         fontsize=_LABEL_SIZE,
         annotation_clip=False,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0} if align == "center" else None,
     )
 
 
@@ -198,7 +205,7 @@ def _draw_phases(
     phases.tick_params(axis="x", bottom=True, labelbottom=True)
     phases.set_xlabel("Voltage against Na/Na⁺ (V)")
     lowest = phases.get_xlim()[0]
-    volts_per_point = (highest - lowest) / ((WIDTH - _LEFT - _RIGHT) * 72)
+    volts_per_point = (highest - lowest) / _AXIS_WIDTH
     top, previous_bar = 0.0, None
     for step, lines, height in zip(steps, labels, heights, strict=True):
         low, high, stable = step["voltage_low"], _upper(step, highest), _is_stable(step)

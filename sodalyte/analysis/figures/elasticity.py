@@ -17,7 +17,7 @@ from sodalyte.analysis.figures.style import (
     MUTED,
     WIDTH,
     Sample,
-    drawable,
+    fitted,
     heading,
     styled,
 )
@@ -65,7 +65,7 @@ def elasticity_figure(samples: Sequence[Sample], *, published_ratios: Mapping[st
         ends, PUGH_DUCTILE * ends, color=INK, linewidth=1, label="Pugh's line, G = 0.571 B (ductile below)"
     )
     for sample, ratio in ratios:
-        label = f"{drawable(sample.label)}, published G/B = {ratio:g}"
+        label = f"{fitted(sample.label, width=170, size=8)}, published G/B = {ratio:g}"
         handles += axes.plot(ends, ratio * ends, color=sample.colour, linewidth=1, linestyle=(0, (4, 2)), label=label)
     axes.set_xlim(0, largest)
     axes.set_ylim(0, 0.75 * largest)
@@ -97,5 +97,5 @@ def _draw_moduli(axes: Axes, sample: Sample, bulk: Result, shear: Result) -> Con
         color=sample.colour,
         markersize=5,
         linewidth=1,
-        label=f"{drawable(sample.label)}, Hill (band: Reuss to Voigt)",
+        label=f"{fitted(sample.label, width=170, size=8)}, Hill (band: Reuss to Voigt)",
     )

@@ -111,7 +111,7 @@ def interval(low: float, high: float) -> str:
     exponent = math.floor(math.log10(largest)) if largest > 0 else 0
     exponent = 0 if -3 <= exponent < 5 else exponent
     low, high = low / 10**exponent, high / 10**exponent
-    decimals = max(0, _decimals((high - low) / 4))
+    decimals = _decimals((high - low) / 4)
     ends = f"{_fixed(low, decimals)} to {_fixed(high, decimals)}"
     return _minus(f"({ends}){power_of_ten(exponent)}" if exponent else ends)
 
@@ -126,7 +126,7 @@ def _decimals(uncertainty: float) -> int:
 
 
 def _fixed(value: float, decimals: int) -> str:
-    return f"{round(value, decimals) + 0.0:.{decimals}f}"
+    return f"{round(value, decimals) + 0.0:.{max(0, decimals)}f}"
 
 
 def _plain(value: float, digits: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -127,11 +128,19 @@ def drawable(text: str) -> str:
 
 def heading(figure: Figure, text: str, colour: str = INK) -> None:
     """Set ``text`` in the uppermost ``HEADING`` inches of the figure, shortened to its width."""
-    size, text = 9.0, drawable(text)
-    while text_width(text, size, weight="bold") > (figure.get_figwidth() - 0.1) * 72:
-        text = text.removesuffix("…")[:-1] + "…"
-    top = figure.get_figheight()
-    figure.text(0.05 / figure.get_figwidth(), 1 - 0.17 / top, text, fontsize=size, fontweight="bold", color=colour)
+    width, height = figure.get_size_inches()
+    text = fitted(text, width=(width - 0.1) * 72, size=9.0, weight="bold")
+    figure.text(0.05 / width, 1 - 0.17 / height, text, fontsize=9.0, fontweight="bold", color=colour)
+
+
+def fitted(text: str, *, width: float, size: float, weight: Literal["normal", "bold"] = "normal") -> str:
+    """Make ``text`` drawable, and cut it with an ellipsis to ``width`` points when set at ``size`` points."""
+    text = drawable(text)
+    if text_width(text, size, weight=weight) <= width:
+        return text
+    lengths = range(len(text))
+    fitting = bisect_right(lengths, width, key=lambda length: text_width(f"{text[:length]}…", size, weight=weight))
+    return f"{text[: max(0, fitting - 1)]}…"
 
 
 def text_width(text: str, size: float, *, weight: Literal["normal", "bold"] = "normal") -> float:

@@ -72,6 +72,17 @@ def test_cells_are_written_with_their_deviation(samples) -> None:
         assert box.x1 <= figure.bbox.x1, text
 
 
+def test_a_long_name_is_cut_to_the_page(specimens) -> None:
+    sample = Sample("a very long name " * 20, "#000000", "o", tuple(specimens.na3sbs4()))
+    for figure in (arrhenius_figure([sample]), elasticity_figure([sample]), cells_figure([sample])):
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        axes = figure.axes[0]
+        artists = [*axes.texts, *(axes.get_legend().get_texts() if axes.get_legend() else ())]
+        assert any("…" in artist.get_text() for artist in artists)
+        assert max(artist.get_window_extent(renderer).x1 for artist in artists) <= figure.bbox.x1
+
+
 def test_refused_results_are_left_out(specimens) -> None:
     sample = Sample("Na₃PS₄", "#000000", "o", tuple(specimens.refused()))
     assert sample.find("bulk_modulus") is None

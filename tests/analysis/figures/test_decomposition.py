@@ -50,6 +50,14 @@ def test_labels_neither_overlap_nor_leave_the_page(specimens, name) -> None:
     assert overlaps(draw(results(specimens, getattr(specimens, name)), published=(1.83, 1.90))) == []
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.1, 3.4), (0.05, 0.2), (3.3, 3.45), (0.2, 5.0)])
+def test_window_numbers_stay_on_the_page(specimens, low, high) -> None:
+    staircase = [(0.0, low, {"Na2S": 4.0}, 8.0), (low, high, {"Na3SbS4": 1.0}, 0.0), (high, None, {"S": 4.0}, -3.0)]
+    figure = draw(results(specimens, staircase), published=(low, high))
+    assert f"{low:.2f} to {high:.2f} V" in texts(figure)
+    assert overlaps(figure) == []
+
+
 def test_labels_keep_apart_when_steps_are_close_and_products_many(specimens) -> None:
     crowd = {f"Na{count}P{count}S{count + 3}": 0.125 for count in range(3, 12)}
     edges = [0.0, *(3.3 + 0.01 * step for step in range(10)), None]

@@ -52,6 +52,7 @@ def test_quantity(value: float, uncertainty: float | None, written: str) -> None
         (-0.03, 0.17, "−0.03 to 0.17"),
         (-1e-9, 0.2, "0.00 to 0.20"),
         (120.0, 450.0, "120 to 450"),
+        (2131.4, 2893.2, "2130 to 2890"),
         (float("nan"), 1.0, "not a number"),
     ],
 )

@@ -2,7 +2,7 @@ import matplotlib as mpl
 import pytest
 
 from sodalyte.analysis.figures import material_styles, msd_figure, render
-from sodalyte.analysis.figures.style import COLOURS, drawable, text_width, tint
+from sodalyte.analysis.figures.style import COLOURS, drawable, fitted, text_width, tint
 
 
 @pytest.fixture
@@ -49,6 +49,13 @@ def test_text_that_the_font_does_not_have_is_replaced() -> None:
 def test_text_width_grows_with_size_and_weight() -> None:
     assert text_width("Na₃SbS₄", 16) == pytest.approx(2 * text_width("Na₃SbS₄", 8), rel=0.02)
     assert text_width("Na₃SbS₄", 8, weight="bold") > text_width("Na₃SbS₄", 8)
+
+
+def test_long_text_is_cut_to_its_width_and_not_shorter_than_needed() -> None:
+    cut = fitted("a long name " * 20, width=100, size=8)
+    assert cut.endswith("…")
+    assert 92 < text_width(cut, 8) <= 100
+    assert fitted("short", width=100, size=8) == "short"
 
 
 def test_tint_mixes_with_white() -> None:
