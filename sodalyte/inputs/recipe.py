@@ -83,8 +83,15 @@ class Dynamics(_Section):
 
 
 class Stability(_Section):
-    """Hull, electrochemical window and their Monte Carlo uncertainty."""
+    """Hull, electrochemical window and their Monte Carlo uncertainty.
 
+    Molecular crystals such as S8 and P4S10 are so soft that the last meV/angstrom take hundreds of steps and change the
+    energy by less than a meV/atom: competing phases have a criterion of their own.
+    """
+
+    fmax: PositiveFloat = Field(
+        default=0.02, description="as that of the relaxation, for competing phases, eV/angstrom"
+    )
     entry_uncertainty: float = Field(default=0.025, ge=0, description="eV/atom, one standard deviation, uncorrelated")
     correction_uncertainty: float = Field(default=0.009, ge=0, description="eV per S, one standard deviation, shared")
     samples: PositiveInt = Field(default=500, description="Monte Carlo samples")
@@ -139,8 +146,13 @@ class Recipe(_Section):
             name="quick",
             relaxation=Relaxation(fmax=0.002, max_steps=300),
             elasticity=Elasticity(fmax=0.005, max_steps=300),
-            dynamics=Dynamics(temperatures=(1000.0,), equilibration=0.5, production=1.5, segment_steps=250),
+            dynamics=Dynamics(temperatures=(600.0,), equilibration=0.5, production=1.5, segment_steps=250),
+            stability=Stability(fmax=0.03),
         )
+
+    def for_competing_phases(self) -> Self:
+        """Return the recipe that relaxes the phases a material competes with."""
+        return self.override({"relaxation": {"fmax": self.stability.fmax}})
 
     @classmethod
     def load(cls, name_or_path: str) -> Self:

@@ -51,7 +51,7 @@ class StabilityMaker(Maker):  # type: ignore[misc]
     def from_engine(cls, engine: Engine, recipe: Recipe) -> StabilityMaker:
         """Configure the flow for ``engine`` and ``recipe``."""
         return cls(
-            relax=engine.relax(recipe),
+            relax=engine.relax(recipe.for_competing_phases()),
             contained=engine.contained_correction,
             settings=recipe.stability,
             recipe=recipe.name,

@@ -119,19 +119,9 @@ def test_window_opens_later_where_the_msd_still_bends_down():
     assert fitted_line(window)[0][0] == pytest.approx(2.0, rel=0.15)
 
 
-@pytest.mark.parametrize(
-    "curve",
-    [
-        lambda lag: np.full_like(lag, 2.0),
-        lambda lag: 0.3 * lag,
-        lambda lag: 14.0 * (1 - np.exp(-lag)),
-        lambda lag: 2.0 * lag * (lag > 8.0),
-    ],
-    ids=["vibration", "too slow", "plateau", "too late"],
-)
+@pytest.mark.parametrize("curve", [lambda lag: np.full_like(lag, 2.0), lambda lag: 0.3 * lag], ids=["cage", "slow"])
 def test_no_window(curve):
-    window = window_of(curve)
-    assert window is None or window.lag[0] > 2.0
+    assert window_of(curve) is None
 
 
 def test_no_window_in_a_handful_of_frames():
