@@ -19,8 +19,9 @@ KILLS = 20
 
 def start(kind, folder):
     drive = Path(__file__).parent.parent / "helpers" / "drive.py"
-    log = (folder / "driver.log").open("ab")
-    return subprocess.Popen([sys.executable, "-W", "ignore", str(drive), kind, str(folder)], stdout=log, stderr=log)
+    command = [sys.executable, "-W", "ignore", str(drive), kind, str(folder)]
+    with (folder / "driver.log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
 
 
 def finished(folder):
