@@ -127,6 +127,9 @@ def diffusion_results(
     if temperatures is not None:
         guards.append(_temperature_guard(temperatures, target=temperature))
 
+    if any(guard.required and not guard.passed for guard in guards):
+        estimate = None
+
     per_diffusivity = conductivity_per_diffusivity(
         n_ions=len(mobile_ions), volume=volume, temperature=temperature, charge=charge
     )
@@ -165,7 +168,7 @@ def _require_positive(**numbers: float) -> None:
 
 
 def _motion_guards(run: Run, moved: Motion) -> list[Guard]:
-    """Whether the ions moved enough for a diffusivity to be looked for; the checks behind a failed one mean nothing."""
+    """Whether the ions moved enough for a diffusivity to be looked for; checks after a failed one mean nothing."""
     window = moved.window
     checks = (
         (
@@ -238,7 +241,10 @@ def _solid_guard(run: Run, skeleton: Indices) -> Guard:
 
 
 def _temperature_guard(temperatures: ArrayLike, *, target: float) -> Guard:
-    mean = float(np.mean(np.asarray(temperatures, dtype=float)))
+    kelvin = np.asarray(temperatures, dtype=float)
+    if not kelvin.size:
+        raise UsageError("temperatures is empty; give the temperature of some frames, or None")
+    mean = float(kelvin.mean())
     return Guard(
         name="temperature",
         passed=abs(mean / target - 1) <= TEMPERATURE_TOLERANCE,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from itertools import permutations
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,7 @@ from sodalyte.errors import CalculationError
 Array = NDArray[np.float64]
 
 _KELVIN = np.array([1.0, 1.0, 1.0, 2**0.5, 2**0.5, 2**0.5])
-_SINGULAR = 1e-3  # directions of the fit weaker than this, relative to the strongest, are noise of the cell
+_NOISE = 1e-3  # directions of a fit and invariants weaker than this, relative to the strongest, are noise of the cell
 
 
 def _symmetric_basis() -> Array:
@@ -37,9 +38,10 @@ class ElasticFit:
     Attributes
     ----------
     tensor
-        Second-order elastic constants in Voigt notation, GPa, shape (6, 6), in the Cartesian frame of the strains.
+        Second-order elastic constants in Voigt notation, GPa, in the Cartesian frame of the strains: all, shape (6, 6),
+        or those among normal strains, shape (3, 3).
     deviations
-        Independent one-standard-uncertainty displacements of ``tensor``, GPa, shape (k, 6, 6): the covariance of its
+        Independent one-standard-uncertainty displacements of ``tensor``, GPa, shape (k, ...): the covariance of its
         elements is the sum of their outer products. They hold the scatter of the fit and, fully correlated, the
         difference between the tensors of the large and of the small strains.
     residual_stress
@@ -82,6 +84,7 @@ def fit_elastic_tensor(
     cauchy_stresses: ArrayLike,
     reference_stress: ArrayLike,
     rotations: ArrayLike,
+    components: Literal[3, 6] = 6,
 ) -> ElasticFit:
     r"""Fit the elastic tensor to the stresses of strained cells.
 
@@ -108,11 +111,13 @@ def fit_elastic_tensor(
     rotations
         Point group in the same Cartesian frame, shape (m, 3, 3), see
         :func:`~sodalyte.analysis.strains.point_group_rotations`.
+    components
+        6 for the whole tensor; 3 for the constants among normal strains, which strained cells without shear determine.
 
     Raises
     ------
     CalculationError
-        The strains have one size only, or do not determine all constants that symmetry allows.
+        The strains have one size only, or do not determine all those constants that symmetry allows.
 
     Notes
     -----
@@ -136,27 +141,36 @@ def fit_elastic_tensor(
     small, large = size < middle, (size == 0) | (size >= middle)
 
     second, third = (_invariants(np.asarray(rotations, dtype=float), rank) for rank in (2, 3))
-    fit = _least_squares(strains, stresses, second, third)
-    drift = (
-        _least_squares(strains[large], stresses[large], second, third).constants
-        - _least_squares(strains[small], stresses[small], second, third).constants
-    )
+    wanted = second[:, :components, :components]
+    solve = partial(_least_squares, second=second, third=third, wanted=wanted)
+    fit = solve(strains, stresses)
+    drift = solve(strains[large], stresses[large]).constants - solve(strains[small], stresses[small]).constants
     axes, lengths, _ = np.linalg.svd(np.column_stack([fit.spread, drift]), full_matrices=False)
-    tensor, change = (np.einsum("p,pij->ij", constants, second) for constants in (fit.constants, drift))
+    tensor, change = (np.einsum("p,pij->ij", constants, wanted) for constants in (fit.constants, drift))
     stiffness, eigenstrains = np.linalg.eigh(tensor)
     softening = np.einsum("ia,ij,ja->a", eigenstrains, change, eigenstrains)
     left = np.linalg.norm(fit.residuals, axis=1)
     signal = np.linalg.norm(stresses - fit.residual_stress, axis=1)
-    to_voigt = np.outer(_KELVIN, _KELVIN)
+    to_voigt = np.outer(_KELVIN, _KELVIN)[:components, :components]
     with np.errstate(divide="ignore", invalid="ignore"):  # no response at all gives nan, which passes no guard
         return ElasticFit(
             tensor=tensor / to_voigt,
-            deviations=np.einsum("pa,pij->aij", axes * lengths, second) / to_voigt,
+            deviations=np.einsum("pa,pij->aij", axes * lengths, wanted) / to_voigt,
             residual_stress=np.einsum("a,aij->ij", fit.residual_stress, _BASIS),
             cell_residuals=left[1:] / signal[1:],
             relative_residual=float(np.linalg.norm(left[1:]) / np.linalg.norm(signal[1:])),
             linearity=float(np.max(np.abs(softening / stiffness))),
         )
+
+
+def normal_strains_decouple(rotations: ArrayLike) -> bool:
+    """Whether symmetry forbids that a normal strain causes a shear stress: C_ij = 0 for i <= 3 < j.
+
+    So it does in cubic, hexagonal and orthorhombic crystals and in the tetragonal ones of Laue class 4/mmm, in their
+    standard orientation. ``rotations`` is the point group, shape (m, 3, 3).
+    """
+    allowed = _invariants(np.asarray(rotations, dtype=float), 2)
+    return bool(np.abs(allowed[:, :3, 3:]).max() < _NOISE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +182,7 @@ class _Solution:
     residual_stress
         Stress at zero strain, GPa, shape (6,).
     constants
-        Coefficients of the invariant tensors of rank 2, GPa, shape (k,).
+        Coefficients of the invariant tensors of rank 2, GPa, shape (k,); of least norm where strains leave them open.
     spread
         Independent one-standard-uncertainty displacements of ``constants``, shape (k, q).
     residuals
@@ -181,8 +195,11 @@ class _Solution:
     residuals: Array
 
 
-def _least_squares(strains: Array, stresses: Array, second: Array, third: Array) -> _Solution:
-    """Fit stresses (n, 6) at strains (n, 6) by a constant and invariant tensors of rank 2 and 3, all Kelvin."""
+def _least_squares(strains: Array, stresses: Array, *, second: Array, third: Array, wanted: Array) -> _Solution:
+    """Fit stresses (n, 6) at strains (n, 6) by a constant and invariant tensors of rank 2 and 3, all Kelvin.
+
+    ``wanted`` is the part of ``second``, shape (k, ...), that the strains must determine.
+    """
     largest = np.abs(strains).max()
     unit = strains / largest
     columns = [
@@ -193,11 +210,12 @@ def _least_squares(strains: Array, stresses: Array, second: Array, third: Array)
     first, last = 6, 6 + len(second)
     design = np.concatenate(columns).reshape(-1, stresses.size).T
     left, singular, right = np.linalg.svd(design, full_matrices=False)
-    kept = singular > _SINGULAR * singular[0]
+    kept = singular > _NOISE * singular[0]
     left, singular, right = left[:, kept], singular[kept], right[kept]
-    if np.sum(right[:, first:last] ** 2, axis=0).min() < 0.99:
+    resolved = np.tensordot(right[:, first:last], wanted, axes=1)
+    if np.sum(wanted**2) - np.sum(resolved**2) > 0.01:
         raise CalculationError(
-            f"the strains do not determine all {last - first} elastic constants that the point group allows: "
+            "the strains do not determine all elastic constants that the point group allows: "
             "calculate every strained cell, with both signs"
         )
     projection = left.T @ stresses.ravel()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pymatgen.core import Structure
-from pymatgen.core.elasticity.elastic import ElasticTensor
+from pymatgen.core.elasticity.strain import Strain
+from pymatgen.core.elasticity.stress import Stress
 from pymatgen.core.units import Unit
 
-from sodalyte.analysis.elastic_tensor import ElasticFit, fit_elastic_tensor
-from sodalyte.analysis.moduli import PUGH_DUCTILE, Bounds, Moduli, moduli
+from sodalyte.analysis.elastic_tensor import Array, ElasticFit, fit_elastic_tensor, normal_strains_decouple
+from sodalyte.analysis.moduli import PUGH_DUCTILE, Bounds, bulk_modulus, moduli
 from sodalyte.analysis.results import Guard, Result, Subject, judge
 from sodalyte.analysis.strains import VOIGT_COMPONENTS, StrainedCell, point_group_rotations
 
@@ -100,100 +102,133 @@ def elasticity_results(
     -------
     list of Result
         ``elastic_tensor`` (in ``data``; its energies are eV per cell relative to the reference), ``bulk_modulus`` and
-        ``shear_modulus`` (Hill, GPa) and ``pugh_ratio``. All are refused when a cell is missing or unconverged, the
-        reference is not relaxed, a strained cell lies below the unstrained one, the stress is not linear in the strain
-        or does not match the energy, or the tensor is not stable beyond its uncertainty.
+        ``shear_modulus`` (Hill, GPa) and ``pugh_ratio``. All are refused when the reference is not relaxed, a strained
+        cell is missing, unconverged or below the unstrained one, the stress is not linear in the strain or does not
+        match the energy, or the tensor is not stable beyond its uncertainty. Where symmetry keeps normal strains and
+        shears apart, the cells without shear then still give the bulk modulus, if they pass the same guards alone; it
+        comes with a warning.
 
     Raises
     ------
     CalculationError
         ``cells`` do not determine the tensor.
     """
-    labels = [cell.label for cell in cells]
-    absent = [label for label in labels if label not in responses or not _finite(responses[label])]
-    if absent or not _finite(reference):
-        lacking = absent if _finite(reference) else ["unstrained", *absent]
-        guard = Guard(name="cells complete", passed=False, detail=f"cells without an answer: {', '.join(lacking)}")
-        return [judge(subject, property=name, unit=unit, guards=(guard,)) for name, unit in _UNITS.items()]
-
-    answers = [responses[label] for label in labels]
-    fit = fit_elastic_tensor(
-        deformation_gradients=np.array([cell.deformation_gradient for cell in cells]),
-        cauchy_stresses=np.array([answer.stress for answer in answers]),
-        reference_stress=reference.stress,
-        rotations=point_group_rotations(structure, symprec=symprec),
+    rotations = point_group_rotations(structure, symprec=symprec)
+    assess = partial(
+        _assess,
+        polymorph=subject.polymorph,
+        structure=structure,
+        rotations=rotations,
+        reference=reference,
+        answers={label: answer for label, answer in responses.items() if _finite(answer)},
     )
-    strains = np.array([cell.strain for cell in cells])
-    energies = np.array([answer.energy - reference.energy for answer in answers])
-    volume = structure.volume
-    work = volume * _GPA * np.einsum("nij,ij->n", strains, np.asarray(reference.stress))
-    guards = (
-        _converged(labels, answers),
-        _relaxed(reference),
-        _ground_state(labels, energies - work, len(structure), subject.polymorph),
-        _linear(labels, fit),
-        _energy_agreement(fit, strains, energies, volume),
-        _born_stable(fit),
-    )
-    if not all(guard.passed for guard in guards):
-        return [judge(subject, property=name, unit=unit, guards=guards) for name, unit in _UNITS.items()]
+    whole = bulk = assess(cells, components=6)
+    if whole.fit is None and normal_strains_decouple(rotations):
+        bulk = assess([cell for cell in cells if not cell.is_shear], components=3)
+        if bulk.fit is not None:
+            bulk = replace(bulk, guards=(*bulk.guards, _constrained(whole.guards, subject.polymorph)))
 
-    averages = moduli(fit.tensor)
-    hill_bulk, hill_shear = _hill("bulk", averages.bulk), _hill("shear", averages.shear)
-
-    def result(name: str, *warnings: Guard, **fields: Any) -> Result:
-        return judge(
-            subject,
-            property=name,
-            unit=_UNITS[name],
-            guards=guards + warnings,
-            uncertainty_basis=_UNCERTAINTY_BASIS,
-            **fields,
-        )
+    def tensor(fit: ElasticFit) -> dict[str, Any]:
+        energies = [{"label": cell.label, "energy": responses[cell.label].energy - reference.energy} for cell in cells]
+        return {"data": _tensor_data(fit) | {"strain_energies": energies}}
 
     return [
-        result(
-            "elastic_tensor",
-            hill_bulk,
-            hill_shear,
-            data=_tensor_data(fit, averages)
-            | {
-                "strain_energies": [
-                    {"label": label, "energy": float(energy)} for label, energy in zip(labels, energies, strict=True)
-                ]
-            },
-        ),
-        result(
-            "bulk_modulus",
-            hill_bulk,
-            value=averages.bulk.hill,
-            uncertainty=_standard_uncertainty(fit, lambda average: average.bulk.hill),
-            data=asdict(averages.bulk),
-        ),
-        result(
-            "shear_modulus",
-            hill_shear,
-            value=averages.shear.hill,
-            uncertainty=_standard_uncertainty(fit, lambda average: average.shear.hill),
-            data=asdict(averages.shear),
-        ),
-        result(
-            "pugh_ratio",
-            hill_bulk,
-            hill_shear,
-            value=averages.pugh_ratio.hill,
-            uncertainty=_standard_uncertainty(fit, lambda average: average.pugh_ratio.hill),
-            data=asdict(averages.pugh_ratio)
-            | {
-                "ductile": averages.pugh_ratio.hill < PUGH_DUCTILE,
-                "ductile_below": PUGH_DUCTILE,
-                "criterion": "Pugh's threshold comes from metals; for an ionic solid it ranks, it does not decide",
-            },
-        ),
+        _result(subject, "elastic_tensor", whole, tensor, means=("bulk", "shear")),
+        _result(subject, "bulk_modulus", bulk, partial(_averaged, average=bulk_modulus), means=("bulk",)),
+        _result(subject, "shear_modulus", whole, partial(_averaged, average=_shear_modulus), means=("shear",)),
+        _result(subject, "pugh_ratio", whole, _pugh_ratio, means=("bulk", "shear")),
     ]
 
 
-def _tensor_data(fit: ElasticFit, averages: Moduli) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Assessment:
+    """A fit to strained cells, None where a required guard failed, and the guards over these cells."""
+
+    fit: ElasticFit | None = None
+    guards: tuple[Guard, ...]
+
+
+def _assess(
+    cells: Sequence[StrainedCell],
+    *,
+    components: Literal[3, 6],
+    polymorph: str,
+    structure: Structure,
+    rotations: Array,
+    reference: Response,
+    answers: Mapping[str, Response],
+) -> _Assessment:
+    """Fit ``cells``, or stop at the first guards that leave nothing to fit."""
+    guards: tuple[Guard, ...] = (_relaxed(reference),)
+    if not _all_passed(guards):
+        return _Assessment(guards=guards)
+    guards += (
+        _ground_state(cells, answers, reference, structure, polymorph),
+        _converged(cells, answers),
+    )
+    if not _all_passed(guards):
+        return _Assessment(guards=guards)
+    fit = fit_elastic_tensor(
+        deformation_gradients=np.array([cell.deformation_gradient for cell in cells]),
+        cauchy_stresses=np.array([answers[cell.label].stress for cell in cells]),
+        reference_stress=reference.stress,
+        rotations=rotations,
+        components=components,
+    )
+    energies = np.array([answers[cell.label].energy - reference.energy for cell in cells])
+    guards += (_linear(cells, fit), _energy_agreement(cells, energies, fit, structure.volume), _born_stable(fit))
+    return _Assessment(fit=fit if _all_passed(guards) else None, guards=guards)
+
+
+def _all_passed(guards: Sequence[Guard]) -> bool:
+    return all(guard.passed for guard in guards)
+
+
+def _result(
+    subject: Subject,
+    name: str,
+    assessment: _Assessment,
+    answer: Callable[[ElasticFit], dict[str, Any]],
+    *,
+    means: Sequence[str],
+) -> Result:
+    """Judge the fields that ``answer`` gives; ``means`` are the Hill means that they rest on."""
+    guards, fields = assessment.guards, {}
+    if assessment.fit is not None:
+        guards += tuple(_hill(mean, _MEANS[mean](assessment.fit.tensor)) for mean in means)
+        fields = answer(assessment.fit) | {"uncertainty_basis": _UNCERTAINTY_BASIS}
+    return judge(subject, property=name, unit=_UNITS[name], guards=guards, **fields)
+
+
+def _shear_modulus(tensor: ArrayLike) -> Bounds:
+    return moduli(tensor).shear
+
+
+_MEANS: dict[str, Callable[[ArrayLike], Bounds]] = {"bulk": bulk_modulus, "shear": _shear_modulus}
+
+
+def _averaged(fit: ElasticFit, *, average: Callable[[ArrayLike], Bounds]) -> dict[str, Any]:
+    """Hill's value, its uncertainty from the change along each independent deviation of the tensor, and the bounds."""
+    bounds = average(fit.tensor)
+    changes = [
+        (average(fit.tensor + deviation).hill - average(fit.tensor - deviation).hill) / 2
+        for deviation in fit.deviations
+    ]
+    return {"value": bounds.hill, "uncertainty": float(np.linalg.norm(changes)), "data": asdict(bounds)}
+
+
+def _pugh_ratio(fit: ElasticFit) -> dict[str, Any]:
+    ratio = _averaged(fit, average=lambda tensor: moduli(tensor).pugh_ratio)
+    ratio["data"] |= {
+        "ductile": ratio["value"] < PUGH_DUCTILE,
+        "ductile_below": PUGH_DUCTILE,
+        "criterion": "Pugh's threshold comes from metals; for an ionic solid it ranks, it does not decide",
+    }
+    return ratio
+
+
+def _tensor_data(fit: ElasticFit) -> dict[str, Any]:
+    averages = moduli(fit.tensor)
     return {
         "tensor": fit.tensor.tolist(),
         "tensor_std": fit.tensor_std.tolist(),
@@ -215,29 +250,15 @@ def _tensor_data(fit: ElasticFit, averages: Moduli) -> dict[str, Any]:
     }
 
 
-def _standard_uncertainty(fit: ElasticFit, quantity: Callable[[Moduli], float]) -> float:
-    """Uncertainty of a quantity from its change along each independent deviation of the tensor."""
-    changes = [
-        (quantity(moduli(fit.tensor + deviation)) - quantity(moduli(fit.tensor - deviation))) / 2
-        for deviation in fit.deviations
-    ]
-    return float(np.linalg.norm(changes))
-
-
 def _finite(response: Response) -> bool:
     return bool(np.isfinite(response.energy) and np.isfinite(np.asarray(response.stress)).all())
 
 
-def _converged(labels: Sequence[str], answers: Sequence[Response]) -> Guard:
-    loose = [label for label, answer in zip(labels, answers, strict=True) if not answer.converged]
-    return Guard(
-        name="strained cells converged",
-        passed=not loose,
-        detail=f"strained cells not converged: {', '.join(loose)}" if loose else f"all {len(labels)} converged",
-    )
-
-
 def _relaxed(reference: Response) -> Guard:
+    if not _finite(reference):
+        return Guard(
+            name="reference relaxed", passed=False, detail="the unstrained cell has no finite energy and stress"
+        )
     stress = float(np.abs(np.asarray(reference.stress)).max())
     seen = (
         f"largest stress of the unstrained cell {stress:.3g} GPa (limit {RESIDUAL_STRESS_LIMIT}), "
@@ -251,39 +272,67 @@ def _relaxed(reference: Response) -> Guard:
     )
 
 
-def _ground_state(labels: Sequence[str], energies: NDArray[np.float64], n_atoms: int, polymorph: str) -> Guard:
-    """Energies in eV per cell, relative to the reference and less the work of its residual stress."""
-    lowest = int(np.argmin(energies))
-    label, energy = labels[lowest], float(energies[lowest])
-    passed = energy >= -ENERGY_TOLERANCE * n_atoms
-    return Guard(
-        name="unstrained cell lowest",
-        passed=passed,
-        detail=f"the lowest strained cell, {label}, lies {1e3 * energy:.3g} meV above the unstrained one"
-        if passed
-        else f"the {polymorph} polymorph is unstable against {label.split()[0]}: "
-        f"the cell strained by {label} lies {-1e3 * energy:.3g} meV below the unstrained one",
-    )
+def _ground_state(
+    cells: Sequence[StrainedCell],
+    answers: Mapping[str, Response],
+    reference: Response,
+    structure: Structure,
+    polymorph: str,
+) -> Guard:
+    """Compare the energies that there are with the reference's, less the work of its residual stress."""
+    prestress, tolerance = structure.volume * _GPA * np.asarray(reference.stress), ENERGY_TOLERANCE * len(structure)
+    energies = {
+        cell: answers[cell.label].energy - reference.energy - float(np.sum(prestress * cell.strain))
+        for cell in cells
+        if cell.label in answers
+    }
+    below = [cell for cell, energy in energies.items() if energy < -tolerance]
+    if not below:
+        detail = (
+            f"none strained by {_directions(cells)} lies more than {1e3 * tolerance:.2g} meV below the unstrained cell"
+        )
+    else:
+        lowest = min(below, key=lambda cell: energies[cell])
+        detail = (
+            f"the {polymorph} polymorph is unstable against {_directions(below)}: the cell strained by {lowest.label} "
+            f"lies {-1e3 * energies[lowest]:.3g} meV below the unstrained one ({len(structure)} atoms)"
+        )
+    return Guard(name="unstrained cell lowest", passed=not below, detail=detail)
 
 
-def _linear(labels: Sequence[str], fit: ElasticFit) -> Guard:
+def _directions(cells: Sequence[StrainedCell]) -> str:
+    names = (f"{'shear ' if cell.is_shear else ''}{cell.label.split()[0]}" for cell in cells)
+    return ", ".join(dict.fromkeys(names))
+
+
+def _converged(cells: Sequence[StrainedCell], answers: Mapping[str, Response]) -> Guard:
+    absent = [cell.label for cell in cells if cell.label not in answers]
+    loose = [cell.label for cell in cells if cell.label in answers and not answers[cell.label].converged]
+    faults = {"without an answer": absent, "not converged": loose}
+    seen = "; ".join(f"strained cells {fault}: {', '.join(labels)}" for fault, labels in faults.items() if labels)
+    return Guard(name="strained cells converged", passed=not seen, detail=seen or f"all {len(cells)} converged")
+
+
+def _linear(cells: Sequence[StrainedCell], fit: ElasticFit) -> Guard:
     worst = int(np.argmax(fit.cell_residuals))
     residual = float(fit.cell_residuals[worst])
+    passed = residual <= RESIDUAL_LIMIT and fit.linearity <= LINEARITY_LIMIT
+    seen = (
+        f"the fit leaves at most {100 * residual:.2g} % of a stress, at {cells[worst].label} "
+        f"(limit {100 * RESIDUAL_LIMIT:.0f} %); small and large strains give stiffnesses that differ by "
+        f"{100 * fit.linearity:.2g} % (limit {100 * LINEARITY_LIMIT:.0f} %)"
+    )
     return Guard(
         name="linear response",
-        passed=residual <= RESIDUAL_LIMIT and fit.linearity <= LINEARITY_LIMIT,
-        detail=f"small and large strains give stiffnesses that differ by {100 * fit.linearity:.2g} % "
-        f"(limit {100 * LINEARITY_LIMIT:.0f} %); the fit leaves at most {100 * residual:.2g} % of a stress, "
-        f"at {labels[worst]} (limit {100 * RESIDUAL_LIMIT:.0f} %)",
+        passed=passed,
+        detail=seen if passed else f"the stress is not linear in the strain: {seen}",
     )
 
 
-def _energy_agreement(
-    fit: ElasticFit, strains: NDArray[np.float64], energies: NDArray[np.float64], volume: float
-) -> Guard:
-    stiffness = ElasticTensor.from_voigt(fit.tensor)
-    stress = fit.residual_stress + np.einsum("ijkl,nkl->nij", stiffness, strains) / 2
-    work = volume * _GPA * np.einsum("nij,nij->n", stress, strains)
+def _energy_agreement(cells: Sequence[StrainedCell], energies: Array, fit: ElasticFit, volume: float) -> Guard:
+    strains = np.array([Strain(cell.strain).voigt for cell in cells])[:, : len(fit.tensor)]
+    residual = Stress(fit.residual_stress).voigt[: len(fit.tensor)]
+    work = volume * _GPA * (strains @ residual + np.einsum("na,ab,nb->n", strains, fit.tensor, strains) / 2)
     difference, scale = float(np.linalg.norm(energies - work)), float(np.linalg.norm(energies))
     return Guard(
         name="energy and stress agree",
@@ -318,5 +367,15 @@ def _hill(name: str, bounds: Bounds) -> Guard:
         passed=spread <= HILL_SPREAD_LIMIT,
         detail=f"Voigt and Reuss {name} moduli differ by {100 * spread:.2g} % of Hill's "
         f"(limit {100 * HILL_SPREAD_LIMIT:.0f} %)",
+        required=False,
+    )
+
+
+def _constrained(guards: Sequence[Guard], polymorph: str) -> Guard:
+    faults = "; ".join(guard.detail for guard in guards if not guard.passed)
+    return Guard(
+        name="sheared cells",
+        passed=False,
+        detail=f"{faults}; the modulus is that of the constrained {polymorph} shape, from normal strains alone",
         required=False,
     )

@@ -53,6 +53,36 @@ class Moduli:
     universal_anisotropy: float
 
 
+def bulk_modulus(tensor: ArrayLike) -> Bounds:
+    """Voigt, Reuss and Hill averages of the bulk modulus, GPa.
+
+    Parameters
+    ----------
+    tensor
+        Elastic constants in Voigt notation, GPa: all, shape (6, 6), or those among normal strains, shape (3, 3), which
+        give the same answer where normal strains and shears do not couple.
+
+    Raises
+    ------
+    CalculationError
+        The constants are not positive definite (Born stability): their averages have no meaning.
+
+    References
+    ----------
+    Hill, Proc. Phys. Soc. A 65, 349 (1952), doi:10.1088/0370-1298/65/5/307; Mouhat and Coudert, Phys. Rev. B 90, 224104
+    (2014), doi:10.1103/PhysRevB.90.224104 (stability).
+    """
+    constants = np.asarray(tensor, dtype=float)
+    smallest = np.linalg.eigvalsh(constants).min()
+    if smallest <= 0:
+        raise CalculationError(
+            f"moduli need a stable crystal, but the smallest eigenvalue of its elastic tensor is {smallest:.3g} GPa"
+        )
+    voigt = float(constants[:3, :3].mean())
+    reuss = float(1 / np.linalg.inv(constants)[:3, :3].sum())
+    return Bounds(voigt, reuss, (voigt + reuss) / 2)
+
+
 def moduli(tensor: ArrayLike) -> Moduli:
     """Voigt, Reuss and Hill averages of an elastic tensor, and what follows from them.
 
@@ -64,22 +94,15 @@ def moduli(tensor: ArrayLike) -> Moduli:
     Raises
     ------
     CalculationError
-        The tensor is not positive definite (Born stability): its averages have no meaning.
+        As :func:`bulk_modulus`.
 
     References
     ----------
-    Hill, Proc. Phys. Soc. A 65, 349 (1952), doi:10.1088/0370-1298/65/5/307; Ranganathan and Ostoja-Starzewski,
-    Phys. Rev. Lett. 101, 055504 (2008), doi:10.1103/PhysRevLett.101.055504 (anisotropy); Mouhat and Coudert,
-    Phys. Rev. B 90, 224104 (2014), doi:10.1103/PhysRevB.90.224104 (stability).
+    As :func:`bulk_modulus`, and Ranganathan and Ostoja-Starzewski, Phys. Rev. Lett. 101, 055504 (2008),
+    doi:10.1103/PhysRevLett.101.055504 (anisotropy).
     """
-    voigt = np.asarray(tensor, dtype=float)
-    smallest = np.linalg.eigvalsh(voigt).min()
-    if smallest <= 0:
-        raise CalculationError(
-            f"moduli need a stable crystal, but the smallest eigenvalue of its elastic tensor is {smallest:.3g} GPa"
-        )
-    elastic = ElasticTensor.from_voigt(voigt)
-    bulk = Bounds(float(elastic.k_voigt), float(elastic.k_reuss), float(elastic.k_vrh))
+    bulk = bulk_modulus(tensor)
+    elastic = ElasticTensor.from_voigt(np.asarray(tensor, dtype=float))
     shear = Bounds(float(elastic.g_voigt), float(elastic.g_reuss), float(elastic.g_vrh))
     return Moduli(
         bulk=bulk,

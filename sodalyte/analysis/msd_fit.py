@@ -9,9 +9,9 @@ lines that agree with it.
 Two habits of kinisi's own analysis are not followed, because intervals from hopping walks missed the truth too often:
 
 * The variance of a squared displacement comes from a model, not from the trajectory. An observed variance is low
-  where the MSD is low by chance, so that low points weigh more and the slope comes out too small; and the covariance
-  has a negative eigenvalue (the origin of diffusivities of 1e128) as soon as ``variance * n_independent**2`` does not
-  rise with the lag, which observed variances do not ensure.
+  where the MSD is low by chance, so that low points weigh more and the slope comes out too small. Besides, the
+  covariance has a negative eigenvalue, and clipping it leaves an ill-conditioned matrix, as soon as
+  ``variance * n_independent**2`` does not rise with the lag; observed variances do not ensure that, the model does.
 * Thirty lags, evenly spaced in the logarithm, not all of them: the others add cost and bad conditioning, no
   knowledge.
 """

@@ -25,6 +25,8 @@ _EQUIVALENCE = 0.05
 # within ``symprec`` gives, far below the difference between inequivalent strains. It decides which cells are
 # calculated, never how they are fitted.
 
+_ROUNDING = 1e-9  # of a strain
+
 
 @dataclass(frozen=True, eq=False)
 class StrainedCell:
@@ -48,6 +50,11 @@ class StrainedCell:
     def strain(self) -> NDArray[np.float64]:
         """Green-Lagrange strain, shape (3, 3), dimensionless."""
         return green_lagrange(self.deformation_gradient)
+
+    @property
+    def is_shear(self) -> bool:
+        """Whether the strain changes an angle between the Cartesian axes."""
+        return bool(np.abs(np.triu(self.strain, 1)).max() > _ROUNDING)
 
 
 def green_lagrange(deformation_gradient: ArrayLike) -> NDArray[np.float64]:

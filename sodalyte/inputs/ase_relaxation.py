@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,4 +61,6 @@ class PotentialRelaxMaker(AseRelaxMaker):  # type: ignore[misc]
         self._calculator: Calculator = self.potential.load(atoms.copy())  # type: ignore[union-attr]
         if self.rattle:
             atoms.rattle(self.rattle, seed=_SEED)
-        return super().run_ase(atoms, prev_dir=prev_dir)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Only FixAtoms and FixCartesian")  # FixSymmetry is not for the document
+            return super().run_ase(atoms, prev_dir=prev_dir)

@@ -1,6 +1,6 @@
 """Running one job so that it is finished whole or not at all, and never twice.
 
-Every launcher runs its jobs through :func:`execute`.
+Every launcher runs its jobs through an :class:`Executor`.
 """
 
 from __future__ import annotations
@@ -37,39 +37,48 @@ class Outcome(TypedDict):
     stop_jobflow: bool
 
 
-def execute(job: Job, database: Database, root: Path) -> Outcome:
-    """Run ``job`` in a folder of its own under ``root`` and store its output, unless it is finished already.
-
-    The output, what the job asks of the launcher, and the mark that it is finished are one document, written at once;
-    scientific results (an output's ``results``) are saved just before. A lock, which the system releases when the
-    process dies, keeps a second process from running the same job at the same time.
+class Executor:
+    """Runs jobs one at a time against a database.
 
     Parameters
     ----------
-    job
-        Its references must be resolvable in ``database``.
+    database
+        Where references are resolved and outputs kept.
     root
-        Folder of run folders and locks, shared by all processes that could run the same job.
+        Folder of run folders, journal and locks, shared by all processes that could run the same jobs.
     """
-    with _alone(root, job):
-        finished = finished_outcomes(database, [job.uuid]).get((job.uuid, job.index))
-        if finished is not None:
-            return finished
-        recorder = _Recorder(database.job_store)
+
+    def __init__(self, database: Database, root: Path) -> None:
+        self._database = database
+        self._root = root
+        self._recorder = _Recorder(database.job_store)
+        root.mkdir(parents=True, exist_ok=True)
         os.environ[TRAJECTORY_ROOT] = str(root.parent / "trajectories")
-        _note(root, "start", job)
-        with _run_folder(root, job):
-            response = job.run(recorder)
-        outcome = Outcome(
-            replace=_as_json(response.replace, job),
-            detour=_as_json(response.detour, job),
-            addition=_as_json(response.addition, job),
-            stop_children=response.stop_children,
-            stop_jobflow=response.stop_jobflow,
-        )
-        recorder.commit(database, outcome)
-        _note(root, "end", job)
-        return outcome
+
+    def run(self, job: Job) -> Outcome:
+        """Run ``job`` in a folder of its own and store its output, unless it is finished already.
+
+        The output, what the job asks of the launcher, and the mark that it is finished are one document, written at
+        once; scientific results (an output's ``results``) are saved just before. A lock, which the system releases when
+        the process dies, keeps a second process from running the same job at the same time.
+        """
+        with _alone(self._root, job):
+            finished = finished_outcomes(self._database, [job.uuid]).get((job.uuid, job.index))
+            if finished is not None:
+                return finished
+            _note(self._root, "start", job)
+            with _run_folder(self._root, job):
+                response = job.run(self._recorder)
+            outcome = Outcome(
+                replace=_as_json(response.replace, job),
+                detour=_as_json(response.detour, job),
+                addition=_as_json(response.addition, job),
+                stop_children=response.stop_children,
+                stop_jobflow=response.stop_jobflow,
+            )
+            self._recorder.commit(self._database, outcome)
+            _note(self._root, "end", job)
+            return outcome
 
 
 def finished_outcomes(database: Database, uuids: list[str]) -> dict[tuple[str, int], Outcome]:
@@ -110,7 +119,6 @@ class _Recorder(JobStore):  # type: ignore[misc]
 @contextmanager
 def _alone(root: Path, job: Job) -> Iterator[None]:
     """Hold the lock of ``job``: one byte of one file, at an offset that its uuid and index give."""
-    root.mkdir(parents=True, exist_ok=True)
     offset = (int(job.uuid.replace("-", "")[:14], 16) << 6) + job.index % 64
     with (root / ".locks").open("a") as locks:
         fcntl.lockf(locks, fcntl.LOCK_EX, 1, offset)

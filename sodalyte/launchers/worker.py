@@ -31,17 +31,17 @@ def _work(link: Connection) -> None:
     from jobflow import Job
 
     from sodalyte.database import open_database
-    from sodalyte.launchers.execution import execute
+    from sodalyte.launchers.execution import Executor
 
     where = json.loads(link.recv_bytes())
-    root = Path(where["root"])
     with open_database(where["database"]) as database:
+        executor = Executor(database, Path(where["root"]))
         link.send_bytes(b"{}")
         while message := link.recv_bytes():
             started = time.perf_counter()
             reply: dict[str, object] = {}
             try:
-                reply["outcome"] = execute(Job.from_dict(json.loads(message)), database, root)
+                reply["outcome"] = executor.run(Job.from_dict(json.loads(message)))
             except Exception as error:  # noqa: BLE001 - whatever a job raises is its launcher's to report
                 reply |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
             reply["seconds"] = time.perf_counter() - started

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sodalyte.analysis.moduli import PUGH_DUCTILE, moduli
+from sodalyte.analysis.moduli import PUGH_DUCTILE, bulk_modulus, moduli
 from sodalyte.errors import CalculationError
 
 
@@ -51,6 +51,15 @@ def test_cubic_formulas():
     assert result.universal_anisotropy == pytest.approx(5 * result.shear.voigt / result.shear.reuss - 5)
 
 
+def test_constants_among_normal_strains_give_the_bulk_modulus_of_a_tetragonal_crystal():
+    c11, c33, c12, c13 = 49.8, 42.9, 11.4, 15.7
+    bulk = bulk_modulus(T_NPS[:3, :3])
+    assert bulk.voigt == pytest.approx((2 * c11 + c33 + 2 * c12 + 4 * c13) / 9)
+    # Watt and Peselnick, J. Appl. Phys. 51, 1525 (1980)
+    assert bulk.reuss == pytest.approx(((c11 + c12) * c33 - 2 * c13**2) / (c11 + c12 + 2 * c33 - 4 * c13))
+    assert bulk.hill == pytest.approx(moduli(T_NPS).bulk.hill)
+
+
 def test_isotropic_crystal_has_no_anisotropy():
     result = moduli(cubic(30, 10, 10))
     assert result.universal_anisotropy == pytest.approx(0, abs=1e-12)
@@ -69,3 +78,5 @@ def test_pugh_threshold_is_his_1_75():
 def test_moduli_of_an_unstable_crystal_are_refused():
     with pytest.raises(CalculationError, match=r"-63\.7 GPa"):
         moduli(cubic(24.8, 9.2, -63.7))
+    with pytest.raises(CalculationError, match=r"-2 GPa"):
+        bulk_modulus(cubic(9.0, 11.0, 5.0)[:3, :3])

@@ -114,6 +114,13 @@ def test_cells_are_strained_without_being_turned():
         assert change == pytest.approx(2 * crystal.lattice.matrix @ cell.strain @ crystal.lattice.matrix.T, abs=1e-12)
 
 
+@pytest.mark.parametrize("noise", [0, 1e-4])
+@pytest.mark.parametrize("point_group", CRYSTALS)
+def test_shears_are_told_from_normal_strains(point_group, noise):
+    for cell in strained_cells(noisy(CRYSTALS[point_group], noise), strains=SIZES):
+        assert cell.is_shear == cell.label.startswith(("e_yz", "e_xz", "e_xy"))
+
+
 def test_order_does_not_depend_on_the_order_of_the_sizes():
     labels = [cell.label for cell in strained_cells(CRYSTALS["m-3m"], strains=SIZES)]
     assert labels == ["e_xx +0.005", "e_xx -0.005", "e_xx +0.01", "e_xx -0.01", "e_yz +0.005", "e_yz +0.01"]

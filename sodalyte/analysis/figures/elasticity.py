@@ -61,9 +61,8 @@ def elasticity_figure(samples: Sequence[Sample], *, published_ratios: Mapping[st
     ends = np.array([0.0, largest])
     axes.fill_between(ends, PUGH_DUCTILE * ends, color=MUTED, alpha=0.09, linewidth=0)
     handles: list[Artist | Container] = [_draw_moduli(axes, *moduli) for moduli in drawn]
-    handles += axes.plot(
-        ends, PUGH_DUCTILE * ends, color=INK, linewidth=1, label="Pugh's line, G = 0.571 B (ductile below)"
-    )
+    line = f"Pugh's line, G = {PUGH_DUCTILE} B (ductile below)"
+    handles += axes.plot(ends, PUGH_DUCTILE * ends, color=INK, linewidth=1, label=line)
     for sample, ratio in ratios:
         label = f"{fitted(sample.label, width=170, size=8)}, published G/B = {ratio:g}"
         handles += axes.plot(ends, ratio * ends, color=sample.colour, linewidth=1, linestyle=(0, (4, 2)), label=label)

@@ -1,0 +1,5 @@
+"""``python -m sodalyte``."""
+
+from sodalyte.cli import main
+
+main()

@@ -1,0 +1,137 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from sodalyte import cli
+from sodalyte.inputs.potential import CHGNet
+
+BROKEN = "data_x\n_cell_length_a 5\nloop_\n_atom_site_label\n"
+DISORDERED = """data_x
+_symmetry_space_group_name_H-M 'P 1'
+_cell_length_a 5.0
+_cell_length_b 5.0
+_cell_length_c 5.0
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Na1 Na 0 0 0 0.5
+S1 S 0.5 0.5 0.5 1.0
+"""
+WITHOUT_SODIUM = DISORDERED.replace("Na1 Na 0 0 0 0.5", "Li1 Li 0 0 0 1.0")
+
+
+@pytest.fixture
+def sodalyte(capsys, monkeypatch, tmp_path):
+    """Run the command line in this process; return exit status, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sodalyte", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        streams = capsys.readouterr()
+        return caught.value.code, streams.out, streams.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["Na3SbS5"], "Na3SbS5"),
+        (["broken.cif"], "broken.cif"),
+        (["disordered.cif"], "disordered"),
+        (["lithium.cif"], "no Na"),
+        (["nowhere.cif"], "nowhere.cif"),
+        (["Na3SbS4", "--temperatures", "-300"], "-300"),
+        (["Na3SbS4", "--temperatures", "warm"], "'warm' is not a comma-separated list"),
+        (["Na3SbS4", "--engine", "chgent"], "did you mean 'chgnet'"),
+        (["Na3SbS4", "--only", "elastic"], "did you mean 'elasticity'"),
+        (["Na3SbS4", "--only", ","], "names no analysis"),
+        (["Na3SbS4", "--recipe", "misspelt.toml"], "did you mean 'temperatures'"),
+        (["Na3SbS4", "--database", "mongodb://nobody:secret@127.0.0.1:1/x"], "no database server answers"),
+        (["Na3SbS4", "--database", "sqlite://x"], "malformed"),
+        (["Na3SbS4", "--workspace", "broken.cif"], "cannot be written"),
+        (["Na3SbS4", "--workers", "0"], "--workers"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence_with_exit_status_2(sodalyte, tmp_path, arguments, sentence):
+    (tmp_path / "broken.cif").write_text(BROKEN)
+    (tmp_path / "disordered.cif").write_text(DISORDERED)
+    (tmp_path / "lithium.cif").write_text(WITHOUT_SODIUM)
+    (tmp_path / "misspelt.toml").write_text("[dynamics]\ntemperature = [500]\n")
+    status, out, err = sodalyte("run", "--engine", "einstein", *arguments)
+    assert status == 2
+    assert sentence in err
+    assert "secret" not in err
+    assert "Traceback" not in err
+    if "--workers" not in arguments:
+        assert len(err.strip().splitlines()) == 1
+    assert not out
+
+
+def test_an_engine_whose_package_is_missing_names_its_extra(sodalyte, monkeypatch):
+    monkeypatch.setattr(CHGNet, "package", "no_such_package")
+    status, _, err = sodalyte("run", "Na3SbS4", "--engine", "chgnet")
+    assert status == 2
+    assert "pip install 'sodalyte[potential]'" in err
+
+
+def test_debug_shows_the_traceback(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sodalyte", "run", "Na3SbS5", "--engine", "einstein", "--debug"])
+    with pytest.raises(cli.SodalyteError, match="Na3SbS5"):
+        cli.main()
+
+
+def test_from_crystal_to_answer_and_again(sodalyte, tmp_path):
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text('base = "quick"\n[dynamics]\nequilibration = 0.02\nproduction = 0.1\nsegment_steps = 30\n')
+    arguments = ("run", "Na3SbS4", "--engine", "einstein", "--recipe", recipe, "--json")
+    status, out, _ = sodalyte(*arguments)
+    assert status == 0
+    answer = json.loads(out)
+    assert not answer["failures"]
+    assert answer["reused"] == 0
+    names = {result["property"] for result in answer["results"]}
+    assert names >= {
+        *("reduction_limit", "oxidation_limit", "window_width", "decomposition", "e_above_hull"),
+        *("bulk_modulus", "shear_modulus", "pugh_ratio", "elastic_tensor"),
+        *("diffusivity", "conductivity", "mean_squared_displacement", "activation_energy", "conductivity_300K"),
+        *("lattice_a", "lattice_c", "density"),
+    }
+    assert {result["recipe"] for result in answer["results"]} == {"tiny"}
+    assert (tmp_path / answer["report"]).read_text().startswith("<!DOCTYPE html>")
+
+    status, out, _ = sodalyte("query", "property=lattice_a", "--json")
+    assert status == 0
+    (lattice,) = json.loads(out)
+    assert lattice["value"] == pytest.approx(7.21587, abs=1e-4)
+    assert lattice["calculations"]
+
+    status, out, _ = sodalyte(*arguments)
+    again = json.loads(out)
+    assert again["ran"] == 0
+    assert again["reused"] == answer["ran"]
+    assert again["results"] == answer["results"]
+
+
+def test_only_what_was_asked_for_runs(sodalyte):
+    status, out, _ = sodalyte("run", "Na3PS4", "--engine", "einstein", "--only", "relaxation", "--json")
+    assert status == 0
+    assert {result["property"] for result in json.loads(out)["results"]} == {"lattice_a", "lattice_c", "density"}
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, sodalyte.cli; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "pymatgen", "jobflow", "matplotlib", "maggma", "pydantic"}.intersection(modules)
