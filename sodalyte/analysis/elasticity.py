@@ -350,7 +350,7 @@ def _born_stable(fit: ElasticFit) -> Guard:
         for deviation in fit.deviations
         for sign in (-1, 1)
     )
-    seen = f"smallest eigenvalue of the elastic tensor {values[0]:.3g} GPa, along e_{softest}"
+    seen = f"smallest eigenvalue of the elastic constants {values[0]:.3g} GPa, along e_{softest}"
     if within > 0:
         detail = seen
     elif values[0] > 0:

@@ -11,8 +11,8 @@ from sodalyte.launchers.identity import identify
 
 
 @pytest.fixture
-def uri(tmp_path):
-    return f"lite://{tmp_path / 'database'}"
+def uri(address):
+    return address
 
 
 @pytest.fixture

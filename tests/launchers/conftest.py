@@ -1,0 +1,1 @@
+from databases import address, mongodb_uri  # noqa: F401
