@@ -85,7 +85,7 @@ def judge(subject: Subject, *, guards: tuple[Guard, ...] = (), **fields: Any) ->
     subject
         Of what and how the result speaks.
     guards
-        The checks; the first required one that failed gives the reason of the refusal.
+        The checks; the details of the required ones that failed give the reason of the refusal.
     **fields
         The fields of :class:`Result`; numbers are dropped when the result is refused.
     """

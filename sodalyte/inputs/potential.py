@@ -125,8 +125,8 @@ class Potential(MSONable, ABC):  # type: ignore[misc]
 class CHGNet(Potential):
     """CHGNet 0.3.0 (Deng et al., Nat. Mach. Intell. 5, 1031 (2023)); its weights come inside its package.
 
-    It was trained on MP2020-corrected energies, so its energies contain the anion correction. Its lattice uncertainty is
-    the root-mean-square deviation of a and c of the six sodium compounds of the library whose cells were measured:
+    It was trained on MP2020-corrected energies, so its energies contain the anion correction. Its lattice uncertainty
+    is the root-mean-square deviation of a and c of the six sodium compounds of the library whose cells were measured:
     Na3SbS4 and Na3PS4 (both polymorphs; the worst is c of t-Na3SbS4, +5.9 %), NaP (+2.3 %), and Na2S4 (c +15 %).
     """
 
@@ -147,12 +147,14 @@ class CHGNet(Potential):
 class SevenNet(Potential):
     """SevenNet-0 (Park et al., J. Chem. Theory Comput. 20, 4857 (2024)); GPL, an optional extra.
 
-    It was trained on uncorrected Materials Project energies.
+    It was trained on uncorrected Materials Project energies. Its lattice uncertainty is found as that of CHGNet; its
+    worst is a of Na2S4, +2.7 %.
     """
 
     package = "sevenn"
     extra = "sevennet"
     contained_correction = "none"
+    lattice_uncertainty = 0.013
 
     def _describe(self) -> str:
         return f"SevenNet-0 11Jul2024 (sevenn {version('sevenn')}), trained on PBE/PBE+U without corrections"

@@ -18,6 +18,7 @@ from maggma.stores import MongoStore
 from monty.json import jsanitize
 
 from sodalyte.database import Database, save_results
+from sodalyte.database.store import OUTPUTS
 from sodalyte.database.trajectories import TRAJECTORY_ROOT
 from sodalyte.launchers.identity import as_json, identify, is_identified
 
@@ -53,6 +54,8 @@ class Executor:
         self._root = root
         self._recorder = _Recorder(database.job_store)
         root.mkdir(parents=True, exist_ok=True)
+        self._locks = (root / ".locks").open("a")
+        self._journal = (root / "journal.txt").open("a", buffering=1)
         os.environ[TRAJECTORY_ROOT] = str(root.parent / "trajectories")
 
     def run(self, job: Job) -> Outcome:
@@ -62,12 +65,12 @@ class Executor:
         once; scientific results (an output's ``results``) are saved just before. A lock, which the system releases when
         the process dies, keeps a second process from running the same job at the same time.
         """
-        with _alone(self._root, job):
+        with self._alone(job):
             finished = finished_outcomes(self._database, [job.uuid]).get((job.uuid, job.index))
             if finished is not None:
                 return finished
-            _note(self._root, "start", job)
-            with _run_folder(self._root, job):
+            self._note("start", job)
+            with chdir(run_folder(self._root, job.uuid, job.index)):
                 response = job.run(self._recorder)
             outcome = Outcome(
                 replace=_as_json(response.replace, job),
@@ -77,16 +80,43 @@ class Executor:
                 stop_jobflow=response.stop_jobflow,
             )
             self._recorder.commit(self._database, outcome)
-            _note(self._root, "end", job)
+            self._note("end", job)
             return outcome
+
+    def _note(self, event: str, job: Job) -> None:
+        """Write a line to the journal of executions: time, event, uuid-index, process, name."""
+        now = datetime.now(UTC).isoformat()
+        self._journal.write(f"{now} {event} {job.uuid}-{job.index} {os.getpid()} {job.name}\n")
+
+    @contextmanager
+    def _alone(self, job: Job) -> Iterator[None]:
+        """Hold the lock of ``job``: one byte of one file, at an offset that its uuid and index give."""
+        where = (int(job.uuid.replace("-", "")[:14], 16) << 6) + job.index % 64
+        fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, where)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, where)
+
+    def close(self) -> None:
+        """Close the files of locks and journal."""
+        self._locks.close()
+        self._journal.close()
+
+
+def run_folder(root: Path, uuid: str, index: int) -> Path:
+    """Return the folder in which a job runs, which is made if it is not there."""
+    folder = root / uuid[:2] / f"{uuid}-{index}"
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def finished_outcomes(database: Database, uuids: list[str]) -> dict[tuple[str, int], Outcome]:
     """Return what the finished jobs among ``uuids`` asked of their launcher, by uuid and index."""
-    found = database.job_store.docs_store.query(
-        {"uuid": {"$in": uuids}, OUTCOME: {"$exists": True}}, properties=["uuid", "index", OUTCOME]
-    )
-    return {(document["uuid"], document["index"]): document[OUTCOME] for document in found}
+    wanted = {"uuid": {"$in": uuids}} if len(uuids) > 1 else {"uuid": uuids[0]}
+    found = database.collection(OUTPUTS).find(wanted, {"uuid": 1, "index": 1, OUTCOME: 1})
+    return {(document["uuid"], document["index"]): document[OUTCOME] for document in found if OUTCOME in document}
 
 
 class _NewDocuments(MongoStore):  # type: ignore[misc]
@@ -114,30 +144,6 @@ class _Recorder(JobStore):  # type: ignore[misc]
         if isinstance(output, dict) and output.get("results"):
             save_results(database, output["results"])
         super().update(document, save=self._save)
-
-
-@contextmanager
-def _alone(root: Path, job: Job) -> Iterator[None]:
-    """Hold the lock of ``job``: one byte of one file, at an offset that its uuid and index give."""
-    offset = (int(job.uuid.replace("-", "")[:14], 16) << 6) + job.index % 64
-    with (root / ".locks").open("a") as locks:
-        fcntl.lockf(locks, fcntl.LOCK_EX, 1, offset)
-        yield
-
-
-def _note(root: Path, event: str, job: Job) -> None:
-    """Append a line to the journal of executions, ``journal.txt``: time, event, uuid-index, process, name."""
-    line = f"{datetime.now(UTC).isoformat()} {event} {job.uuid}-{job.index} {os.getpid()} {job.name}\n"
-    with (root / "journal.txt").open("a") as journal:
-        journal.write(line)
-
-
-@contextmanager
-def _run_folder(root: Path, job: Job) -> Iterator[None]:
-    folder = root / job.uuid[:2] / f"{job.uuid}-{job.index}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with chdir(folder):
-        yield
 
 
 def _as_json(flow: Flow | None, parent: Job) -> str | None:

@@ -21,6 +21,7 @@ from sodalyte.launchers.schedule import Schedule, Task
 
 _MAX_TRIES = 5
 _LOOKUP = 500
+_SHORT = 0.02
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class _Run:
     def drive(self, pool: list[Worker]) -> Summary:
         while True:
             for worker in pool:
-                if worker.ready and worker.task is None and (task := self._next_task()) is not None:
+                while self._wants_more(worker, len(pool)) and (task := self._next_task()) is not None:
                     worker.give(task)
                     self._report("started", task)
             if not self._schedule.unfinished:
@@ -135,6 +136,11 @@ class _Run:
                 self._attend(next(worker for worker in pool if worker.link is link))
         self._summary.not_run = self._schedule.not_run
         return self._summary
+
+    def _wants_more(self, worker: Worker, workers: int) -> bool:
+        """Whether to give ``worker`` a task: also one ahead where tasks are short and there are enough for everyone."""
+        ahead = worker.seconds < _SHORT and self._schedule.n_ready > workers
+        return worker.ready and len(worker.tasks) <= ahead
 
     def _next_task(self) -> Task | None:
         """Return the next task that has to run; those that are finished in the store are passed over."""
@@ -157,31 +163,38 @@ class _Run:
     def _attend(self, worker: Worker) -> None:
         """Deal with what ``worker`` says, or with its death."""
         reply = worker.take()
-        task, worker.task = worker.task, None
         if reply is None:
-            worker.restart()
-            if task is not None:
-                self._retry(task, worker.last_words)
-        elif task is None:
+            self._bury(worker)
+        elif not worker.ready:
             worker.ready = True
-        elif "error" in reply:
-            self._fail(task, reply["error"], reply["traceback"])
         else:
-            self._summary.ran += 1
-            self._succeed(task, reply["outcome"])
-            self._report("finished", task, seconds=reply["seconds"])
+            task = worker.tasks.popleft()
+            worker.seconds = reply["seconds"]
+            if "error" in reply:
+                self._fail(task, reply["error"], reply["traceback"])
+            else:
+                self._summary.ran += 1
+                self._succeed(task, reply["outcome"])
+                self._report("finished", task, seconds=worker.seconds)
 
     def _succeed(self, task: Task, outcome: Outcome) -> None:
         self._summary.uuids.add(task.uuid)
         self._schedule.succeed(task, outcome)
 
-    def _retry(self, task: Task, last_words: str) -> None:
-        task.tries += 1
-        if task.tries < _MAX_TRIES:
+    def _bury(self, worker: Worker) -> None:
+        """Replace a worker that died; its first task counts a try, others are simply given again."""
+        worker.restart()
+        tasks = list(worker.tasks)
+        worker.tasks.clear()
+        for task in tasks[1:]:
             self._schedule.put_back(task)
-            self._report("retried", task, error=f"its worker was {last_words}")
-        else:
-            self._fail(task, f"its worker died {_MAX_TRIES} times, last {last_words}", "")
+        for task in tasks[:1]:
+            task.tries += 1
+            if task.tries < _MAX_TRIES:
+                self._schedule.put_back(task)
+                self._report("retried", task, error=f"its worker was {worker.last_words}")
+            else:
+                self._fail(task, f"its worker died {_MAX_TRIES} times, last {worker.last_words}", "")
 
     def _fail(self, task: Task, error: str, trace: str) -> None:
         path = self._root / "failures" / f"{task.uuid}-{task.index}.txt"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
+from collections import deque
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sodalyte.errors import CalculationError
+from sodalyte.launchers.execution import run_folder
 
 if TYPE_CHECKING:
     from sodalyte.launchers.schedule import Task
@@ -24,19 +27,23 @@ class Worker:
 
     Attributes
     ----------
-    task
-        What it is working on.
+    tasks
+        What it has been given, in order: the first is running.
     ready
         Whether it has started up.
+    seconds
+        What its last task took.
     last_words
         How its last process died.
     """
 
     def __init__(self, number: int, *, database: str, root: Path, threads: int) -> None:
-        self.task: Task | None = None
+        self.tasks: deque[Task] = deque()
         self.ready = False
+        self.seconds = math.inf
         self.last_words = ""
         self._failed_starts = 0
+        self._root = root
         self._log = root / f"worker-{number}.log"
         self._where = json.dumps({"database": database, "root": str(root)}).encode()
         self._environment = os.environ | dict.fromkeys(_THREADS, str(threads))
@@ -49,14 +56,15 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.link.close()
         try:
-            self._process.wait(timeout=5 if self.task is None else 0)
+            self._process.wait(timeout=0 if self.tasks else 5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
     def give(self, task: Task) -> None:
-        """Have the process run ``task``."""
-        self.task = task
+        """Have the process run ``task`` when it is done with what it has."""
+        self.tasks.append(task)
+        run_folder(self._root, task.uuid, task.index)  # here it costs nothing: the process is busy with something else
         try:
             self.link.send_bytes(task.document)
         except OSError:
@@ -85,6 +93,7 @@ class Worker:
             raise CalculationError(f"a worker did not start ({self.last_words}); see {self._log}")
         self.link.close()
         self.ready = False
+        self.seconds = math.inf
         self._start()
 
     def _start(self) -> None:

@@ -104,6 +104,11 @@ class Schedule:
         """Return the ready task of highest priority, first come first served, or None."""
         return heapq.heappop(self._ready)[2] if self._ready else None
 
+    @property
+    def n_ready(self) -> int:
+        """Number of tasks that could run now."""
+        return len(self._ready)
+
     def waiting(self, limit: int) -> list[str]:
         """Return the uuids of up to ``limit`` ready tasks, in no particular order."""
         return [task.uuid for _, _, task in self._ready[:limit]]

@@ -56,7 +56,7 @@ def main() -> None:
     try:
         _work(Connection(int(descriptor)))
     except (EOFError, ConnectionError):
-        return
+        os._exit(0)  # all is stored; taking a hundred modules apart takes longer than many a job
 
 
 if __name__ == "__main__":
