@@ -21,6 +21,8 @@ _FLAT = (
     *("material", "polymorph", "property", "temperature", "scheme", "value", "uncertainty"),
     *("interval_95.0", "interval_95.1", "unit", "level", "recipe", "status", "reason", "key", "created_at"),
 )
+_WORDY = ("reason", "level", "guards", "data", "calculations", "uncertainty_basis")
+_PIPE_WIDTH = 200
 
 
 def query(
@@ -68,7 +70,7 @@ def _print_csv(documents: list[dict[str, Any]], columns: Sequence[str]) -> None:
 
 
 def _print_table(documents: list[dict[str, Any]], columns: Sequence[str] | None, *, address: str) -> None:
-    """Print the chosen columns, or those for reading; a level or recipe that all results share stands below them."""
+    """Print the chosen columns, or those for reading, with reasons and what all results share below them."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -78,24 +80,26 @@ def _print_table(documents: list[dict[str, Any]], columns: Sequence[str] | None,
         shared = {name for name in ("level", "recipe") if len({document[name] for document in documents}) == 1}
         notes[:0] = [f"{name}: {documents[0][name]}" for name in sorted(shared)]
         columns = [column for column in _READABLE if column not in shared]
-        documents = [_readable(document) for document in documents]
+        reasons = list(dict.fromkeys(document["reason"] for document in documents if document["reason"]))
+        notes[:0] = [f"({number}) {reason}" for number, reason in enumerate(reasons, start=1)]
+        documents = [_readable(document, reasons) for document in documents]
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=column not in _WORDY, overflow="fold")
     for document in documents:
-        table.add_row(*(_literal(_plain(document[column])) for column in columns))
-    console = Console()
+        table.add_row(*(_literal(_plain(document[column], digits=6)) for column in columns))
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     console.print(table)
     for note in notes:
         console.print(_literal(note))
 
 
-def _readable(document: dict[str, Any]) -> dict[str, Any]:
-    reason = f": {document['reason']}" if document["reason"] else ""
+def _readable(document: dict[str, Any], reasons: list[str]) -> dict[str, Any]:
+    note = f" ({reasons.index(document['reason']) + 1})" if document["reason"] else ""
     return document | {
         "T / K": document["temperature"],
         "value": quantity(document["value"], document["uncertainty"], document["unit"]),
-        "status": document["status"] + reason,
+        "status": document["status"] + note,
     }
 
 
@@ -119,9 +123,9 @@ def _literal(text: str) -> Text:
     return Text("".join(char if char.isprintable() else "?" for char in text))
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Any, *, digits: int = 12) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.12g}"
+        return f"{value:.{digits}g}"
     return value if isinstance(value, str) else dumps(value)

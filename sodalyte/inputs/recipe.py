@@ -145,7 +145,7 @@ class Recipe(_Section):
         return cls(
             name="quick",
             relaxation=Relaxation(fmax=0.002, max_steps=300),
-            elasticity=Elasticity(fmax=0.005, max_steps=300),
+            elasticity=Elasticity(fmax=0.002, max_steps=300),
             dynamics=Dynamics(temperatures=(600.0,), equilibration=0.4, production=1.2, segment_steps=200),
             stability=Stability(fmax=0.03),
         )

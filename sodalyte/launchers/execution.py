@@ -98,11 +98,6 @@ class Executor:
         finally:
             fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, where)
 
-    def close(self) -> None:
-        """Close the files of locks and journal."""
-        self._locks.close()
-        self._journal.close()
-
 
 def run_folder(root: Path, uuid: str, index: int) -> Path:
     """Return the folder in which a job runs, which is made if it is not there."""

@@ -51,7 +51,8 @@ def ask(*words):
 def test_the_table_shows_value_uncertainty_unit_and_reason(workspace):
     shown = ask()
     assert "0.069±0.012 V" in shown
-    assert "refused: not diffusive in this run: 3 hops" in shown
+    assert "refused (1)" in shown
+    assert "(1) not diffusive in this run: 3 hops" in shown
     assert "level: CHGNet" in shown
     assert f"2 results in lite://{workspace}/database" in shown
 
