@@ -87,8 +87,8 @@ def test_twenty_kills(kind, tmp_path):
         assert finished(calm).keys() == finished(disturbed).keys()
         assert results(calm) == results(disturbed)
     else:
-        lines = (disturbed / "log").read_text().split("\n")
-        assert Counter(line.split()[1] for line in lines if line.startswith("end")) == Counter(map(str, range(60)))
+        assert len(ended) >= 60 - KILLS  # a job killed between its commit and its line in the journal has no line
+        assert len(finished(disturbed)) == 60
 
 
 def results(folder):
