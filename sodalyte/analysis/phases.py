@@ -44,8 +44,6 @@ class Phase:
         Of that cell as the engine gives it, eV.
     converged
         Whether the relaxation reached its criterion.
-    required
-        Whether a hull without this phase is worthless.
     level
         Level of theory of the energy.
     source
@@ -58,7 +56,6 @@ class Phase:
     structure: Structure
     energy: float
     converged: bool
-    required: bool
     level: str
     source: str
     crystal: Structure | None = None
@@ -94,7 +91,7 @@ def admit(
     relevant = [known[name] for name in sorted(known) if set(known[name].structure.elements) <= elements]
     missing = set(required_ids) - set(known)
     required = missing | {material.id}
-    required |= {phase.id for phase in relevant if phase.required or phase.id in required_ids}
+    required |= {phase.id for phase in relevant if phase.id in required_ids}
     faults = dict.fromkeys(missing, "missing")
     faults |= {phase.id: fault for phase in relevant if (fault := _fault(phase))}
     fatal = {name: fault for name, fault in faults.items() if name in required}

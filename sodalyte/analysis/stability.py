@@ -68,7 +68,7 @@ def stability_results(
     schemes
         One set of results for each.
     required_ids
-        Phases without which the hull is worthless, besides those marked as required.
+        Phases without which the hull is worthless.
     known_gaps
         Phases that exist but could not be computed, in words; a warning with every result.
     seed

@@ -65,18 +65,18 @@ def run(
         summary = local.run(flow, database=uri, root=folder / "runs", workers=workers, on_event=progress.show)
     with open_database(uri) as store:
         results = results_of(store, summary.uuids)
-    names = "+".join(dict.fromkeys(material.name for material in loaded))
+    names = list(dict.fromkeys(material.name for material in loaded))
     page = write_report(
         results,
-        folder / "reports" / f"{names}-{engine}-{chosen.name}",
+        folder / "reports" / f"{'+'.join(names)}-{engine}-{chosen.name}",
         title=", ".join(dict.fromkeys(f"{material.name} ({material.polymorph})" for material in loaded)),
-        order=[material.name for material in loaded],
+        order=names,
         run=Run(command=_command(), notes=tuple(f"{chosen.name} recipe: {line}" for line in chosen.left_open)),
     )
     if json:
         typer.echo(_as_json(summary, results, page))
     else:
-        _tell(summary, results, page)
+        _tell(summary, results, page, order=names)
     if not summary.succeeded:
         raise typer.Exit(1)
 
@@ -121,11 +121,11 @@ def _as_json(summary: Summary, results: list[Result], page: Path) -> str:
     return json.dumps(answer, indent=2)
 
 
-def _tell(summary: Summary, results: list[Result], page: Path) -> None:
+def _tell(summary: Summary, results: list[Result], page: Path, *, order: list[str]) -> None:
     from sodalyte.report import verdicts
 
     for failure in summary.failures:
         typer.echo(f"failed: {failure.name}: {failure.error} (see {failure.traceback})", err=True)
-    for sentence in verdicts(results):
+    for sentence in verdicts(results, order=order):
         typer.echo(sentence)
     typer.echo(f"{summary.ran} jobs ran, {summary.reused} were there already; the report is {page}")

@@ -17,6 +17,7 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from sodalyte.database.trajectories import TRAJECTORY_ROOT, Segment, write_segment
+from sodalyte.errors import CalculationError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,6 +106,11 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
             The model cell; only its cell and species matter when ``previous`` is given.
         previous
             The segment to continue.
+
+        Raises
+        ------
+        CalculationError
+            The atoms flew apart.
         """
         atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
         atoms.calc = self.potential.load(atoms.copy())
@@ -121,6 +127,8 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
             motion.step()
             if step % self.sample_interval == 0:
                 frames.append(_Frame.of(atoms, motion, step))
+        if not np.isfinite(atoms.get_positions()).all():
+            raise CalculationError(f"dynamics at {self.temperature:g} K blew up between steps {first} and {step}")
         return SegmentDoc(
             segment=self._write(atoms, frames, first),
             state=State(

@@ -141,7 +141,6 @@ def _phase(name: str, start: Structure, relaxed: dict[str, Any], level: str) -> 
         structure=relaxed["structure"],
         energy=relaxed["energy"],
         converged=is_converged(relaxed),
-        required=False,
         level=level,
         source=relaxed["uuid"],
         crystal=start,

@@ -59,7 +59,6 @@ def phase(identifier, energy_per_atom=None, **changes):
         structure=structure,
         energy=energy * len(structure),
         converged=True,
-        required=True,
         level=LEVEL,
         source=f"uuid of {identifier}",
     )
@@ -69,11 +68,13 @@ def phase(identifier, energy_per_atom=None, **changes):
 def results_of(identifier, phases=None, *, material=None, **options):
     material = material or phase(identifier)
     record = crystal(identifier)
-    options = {"contained": "mp2020", "settings": SETTINGS} | options
+    phases = [phase(name) for name in CHGNET] if phases is None else phases
+    required = [known.id for known in phases]
+    options = {"contained": "mp2020", "settings": SETTINGS, "required_ids": required} | options
     results = stability_results(
         Subject(material=record.formula, polymorph=record.polymorph, level=LEVEL, recipe="quick"),
         material_phase=material,
-        phases=[phase(name) for name in CHGNET] if phases is None else phases,
+        phases=phases,
         **options,
     )
     return {(result.property, result.scheme): result for result in results}
