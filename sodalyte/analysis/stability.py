@@ -17,7 +17,7 @@ from pymatgen.entries.computed_entries import ComputedEntry
 from sodalyte.analysis.corrections import Contained, Scheme, corrected_entry
 from sodalyte.analysis.phases import Phase, admit, verdict
 from sodalyte.analysis.results import Guard, Result, Subject, judge
-from sodalyte.analysis.voltage import HULL_TOLERANCE, SodiumSystem, Window, decomposition, staircase
+from sodalyte.analysis.voltage import HULL_TOLERANCE, SodiumSystem, Window, customary_formula, decomposition, staircase
 from sodalyte.inputs.recipe import Stability
 
 __all__ = ["METASTABILITY_LIMIT", "Phase", "stability_results"]
@@ -186,7 +186,7 @@ def _phase_table(diagram: PhaseDiagram, entries: Iterable[ComputedEntry]) -> lis
     return [
         {
             "id": entry.entry_id,
-            "formula": entry.reduced_formula,
+            "formula": customary_formula(entry.composition),
             "e_form_per_atom": float(diagram.get_form_energy_per_atom(entry)),
             "e_above_hull": float(diagram.get_e_above_hull(entry)),
             "contained_per_atom": entry.data["contained_correction"] / entry.composition.num_atoms,

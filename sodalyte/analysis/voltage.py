@@ -32,6 +32,7 @@ from sodalyte.errors import CalculationError, UsageError
 HULL_TOLERANCE = 0.001
 """Energy above the hull, eV/atom, up to which a phase counts as on it: the reproducibility of a relaxation."""
 
+_CUSTOMARY = {"NaS": "Na2S2", "NaS2": "Na2S4", "Na2PS3": "Na4P2S6", "P2S5": "P4S10"}
 _FACE_TOLERANCE = 1e-9  # eV/atom; how far below the hull the face that touches a composition may be taken
 _AMOUNT_TOLERANCE = 1e-6  # formula units
 _DIGITS = 9  # of amounts, beyond which they are noise
@@ -219,7 +220,7 @@ def staircase(diagram: PhaseDiagram, composition: Composition) -> list[dict[str,
     -------
     list of dict
         Steps in ascending voltage from 0 V: ``voltage_low`` and ``voltage_high`` (V, the last ``voltage_high`` is
-        None), ``products`` (amount of each reduced formula) and ``na_exchanged`` (Na taken up; negative if given up),
+        None), ``products`` (amount of each formula) and ``na_exchanged`` (Na taken up; negative if given up),
         which balance: material + na_exchanged Na = products.
     """
     sodium = Element("Na")
@@ -245,18 +246,25 @@ def decomposition(diagram: PhaseDiagram, composition: Composition) -> dict[str, 
     return products
 
 
+def customary_formula(composition: Composition) -> str:
+    """Return the formula that chemists write: the reduced one, but Na2S2 and not NaS, for what is built of such units."""
+    reduced = str(composition.reduced_formula)
+    return _CUSTOMARY.get(reduced, reduced)
+
+
 def _balance(composition: Composition, entries: Iterable[ComputedEntry], *, na_exchanged: float) -> dict[str, Any]:
     """Amounts of the products by an exact balance of the elements, and the sodium that they take up."""
     reactant = composition.reduced_composition
-    products = [entry.composition.reduced_composition for entry in entries]
+    names = [customary_formula(entry.composition) for entry in entries]
+    products = [Composition(name) for name in names]
     held = np.array([[product[element] for product in products] for element in reactant])
     wanted = np.array([reactant[element] + na_exchanged * (element.symbol == "Na") for element in reactant])
     amounts = np.linalg.lstsq(held, wanted, rcond=None)[0]
     taken_up = amounts @ [product["Na"] for product in products] - reactant["Na"]
     return {
         "products": {
-            product.reduced_formula: round(float(amount), _DIGITS)
-            for product, amount in zip(products, amounts, strict=True)
+            name: round(float(amount), _DIGITS)
+            for name, amount in zip(names, amounts, strict=True)
             if amount > _AMOUNT_TOLERANCE
         },
         "na_exchanged": round(float(taken_up), _DIGITS) + 0.0,
