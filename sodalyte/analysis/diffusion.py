@@ -16,7 +16,15 @@ from sodalyte.analysis.msd import (
     log_spaced_lags,
     mean_squared_displacement,
 )
-from sodalyte.analysis.msd_fit import NORMAL_95, fitted_line, hop_variance, last_lag
+from sodalyte.analysis.msd_fit import (
+    CAGE_TIME,
+    NORMAL_95,
+    SHORTEST_WINDOW,
+    STOP_FRACTION,
+    fitted_line,
+    hop_variance,
+    last_lag,
+)
 from sodalyte.analysis.results import Guard, Result, Subject, judge
 from sodalyte.analysis.transport import conductivity_per_diffusivity
 from sodalyte.errors import UsageError
@@ -44,6 +52,9 @@ LARGEST_STEP = 0.75
 """Largest displacement between two frames, in edges of a cubic cell; wrapping makes jumps of a whole edge."""
 
 CURVE_POINTS = 200
+SHORTEST_RUN = SHORTEST_WINDOW * CAGE_TIME / STOP_FRACTION
+"""Length, ps, below which no window can be fitted, whatever the ions do."""
+
 NOT_DIFFUSIVE = "not diffusive in this run"
 
 
@@ -170,6 +181,9 @@ def _require_positive(**numbers: float) -> None:
 def _motion_guards(run: Run, moved: Motion) -> list[Guard]:
     """Whether the ions moved enough for a diffusivity to be looked for; checks after a failed one mean nothing."""
     window = moved.window
+    if run.length < SHORTEST_RUN:
+        seen = f"{run.length:.3g} ps are too short to tell diffusion from vibration; {SHORTEST_RUN:.2g} ps are needed"
+        return [Guard(name="length", passed=False, detail=seen)]
     checks = (
         (
             "hops",

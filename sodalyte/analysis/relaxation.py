@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pymatgen.core import Structure
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from sodalyte.analysis.results import Guard, Result, Subject, judge
+from sodalyte.structures.symmetry import conventional, symmetry
 
-SYMPREC = 0.05
 MAX_VOLUME_CHANGE = 0.15
 
 
@@ -44,8 +43,7 @@ def relaxation_results(
     guards = [_converged(relaxed if converged else None)]
     values = dict.fromkeys(("lattice_a", "lattice_c", "density"))
     if relaxed is not None:
-        conventional = SpacegroupAnalyzer(relaxed, SYMPREC).get_conventional_standard_structure()
-        a, _, c = conventional.lattice.abc
+        a, _, c = conventional(relaxed).lattice.abc
         values = {"lattice_a": a, "lattice_c": c, "density": float(relaxed.density)}
         guards += [_same_space_group(start, relaxed), _similar_volume(start, relaxed)]
     relative = {"lattice_a": 1, "lattice_c": 1, "density": 3}
@@ -80,10 +78,7 @@ def _converged(relaxed: Structure | None) -> Guard:
 
 
 def _same_space_group(start: Structure, relaxed: Structure) -> Guard:
-    before, after = (
-        SpacegroupAnalyzer(structure, tolerance).get_space_group_symbol()
-        for structure, tolerance in ((start, 0.01), (relaxed, SYMPREC))
-    )
+    before, after = (symmetry(structure).get_space_group_symbol() for structure in (start, relaxed))
     same = before == after
     detail = f"space group {after} kept" if same else f"relaxed from {before} into {after}: another polymorph"
     return Guard(name="space group kept", passed=same, detail=detail)

@@ -247,7 +247,7 @@ def decomposition(diagram: PhaseDiagram, composition: Composition) -> dict[str, 
 
 
 def customary_formula(composition: Composition) -> str:
-    """Return the formula that chemists write: the reduced one, but Na2S2 and not NaS, for what is built of such units."""
+    """Return the formula that chemists write: the reduced one, but Na2S2 and not NaS."""
     reduced = str(composition.reduced_formula)
     return _CUSTOMARY.get(reduced, reduced)
 

@@ -65,13 +65,17 @@ def run(
         summary = local.run(flow, database=uri, root=folder / "runs", workers=workers, on_event=progress.show)
     with open_database(uri) as store:
         results = results_of(store, summary.uuids)
-    names = list(dict.fromkeys(material.name for material in loaded))
-    page = write_report(
-        results,
-        folder / "reports" / f"{'+'.join(names)}-{engine}-{chosen.name}",
-        title=", ".join(dict.fromkeys(f"{material.name} ({material.polymorph})" for material in loaded)),
-        order=names,
-        run=Run(command=_command(), notes=tuple(f"{chosen.name} recipe: {line}" for line in chosen.left_open)),
+    names = list(dict.fromkeys(material.formula for material in loaded))
+    page = (
+        None
+        if not results
+        else write_report(
+            results,
+            folder / "reports" / f"{'+'.join(names)}-{engine}-{chosen.label}",
+            title=", ".join(dict.fromkeys(f"{material.formula} ({material.variant})" for material in loaded)),
+            order=names,
+            run=Run(command=_command(), notes=tuple(f"{chosen.label} recipe: {line}" for line in chosen.left_open)),
+        )
     )
     if json:
         typer.echo(_as_json(summary, results, page))
@@ -107,12 +111,12 @@ def _recipe(name: str, temperatures: str | None) -> Recipe:
     return recipe.override({"dynamics": {"temperatures": kelvin}}, source="--temperatures")
 
 
-def _as_json(summary: Summary, results: list[Result], page: Path) -> str:
+def _as_json(summary: Summary, results: list[Result], page: Path | None) -> str:
     import json
 
     failures = [{"name": failure.name, "uuid": failure.uuid, "error": failure.error} for failure in summary.failures]
     answer: dict[str, Any] = {
-        "report": str(page),
+        "report": page and str(page),
         "ran": summary.ran,
         "reused": summary.reused,
         "failures": failures,
@@ -121,11 +125,12 @@ def _as_json(summary: Summary, results: list[Result], page: Path) -> str:
     return json.dumps(answer, indent=2)
 
 
-def _tell(summary: Summary, results: list[Result], page: Path, *, order: list[str]) -> None:
+def _tell(summary: Summary, results: list[Result], page: Path | None, *, order: list[str]) -> None:
     from sodalyte.report import verdicts
 
     for failure in summary.failures:
         typer.echo(f"failed: {failure.name}: {failure.error} (see {failure.traceback})", err=True)
-    for sentence in verdicts(results, order=order):
+    for sentence in verdicts(results, order=order) if results else ():
         typer.echo(sentence)
-    typer.echo(f"{summary.ran} jobs ran, {summary.reused} were there already; the report is {page}")
+    ending = f"the report is {page}" if page else "there is nothing to report"
+    typer.echo(f"{summary.ran} jobs ran, {summary.reused} were there already; {ending}")

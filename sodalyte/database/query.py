@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COLUMNS = (*Result.model_fields, "key", "created_at")
 """What a result document holds."""
 
-ORDER = ("material", "polymorph", "property", "temperature", "scheme")
+ORDER = ("material", "polymorph", "property", "temperature", "scheme", "created_at")
 """How results are sorted where nothing else is asked for."""
 
 _OPERATORS = {"=": "$eq", "!=": "$ne", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte", "~": "$regex"}

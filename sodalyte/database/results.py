@@ -69,5 +69,5 @@ def results_of(database: Database, uuids: Iterable[str]) -> list[Result]:
 
 
 def _position(result: Result) -> list[tuple[bool, Any]]:
-    values = [getattr(result, field) for field in ORDER]
+    values = [getattr(result, field, None) for field in ORDER]
     return [(value is not None, value) for value in values]

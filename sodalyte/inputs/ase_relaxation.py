@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from sodalyte.inputs.potential import Potential
 
-_SEED = 0
-
 
 @dataclass
 class PotentialRelaxMaker(AseRelaxMaker):  # type: ignore[misc]
@@ -31,12 +29,16 @@ class PotentialRelaxMaker(AseRelaxMaker):  # type: ignore[misc]
     ----------
     potential
         Gives the calculator; its level of theory is part of the job's identity.
-    rattle
-        Standard deviation, angstrom, of the random displacements of the start, which break its symmetry.
+    rattle, seed
+        Standard deviation, angstrom, and seed of the random displacements of the start, which break its symmetry.
+    revision
+        To be raised with every change of this class that changes results: it is part of a job's identity.
     """
 
     potential: Potential | None = None
     rattle: float = 0.0
+    seed: int = 0
+    revision: int = 1
     name: str = "relaxation"
 
     @job(data=["trajectory"], output_schema=AseStructureTaskDoc)
@@ -60,7 +62,7 @@ class PotentialRelaxMaker(AseRelaxMaker):  # type: ignore[misc]
         atoms = AseAtomsAdaptor.get_atoms(mol_or_struct, msonable=False)
         self._calculator: Calculator = self.potential.load(atoms.copy())  # type: ignore[union-attr]
         if self.rattle:
-            atoms.rattle(self.rattle, seed=_SEED)
+            atoms.rattle(self.rattle, seed=self.seed)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Only FixAtoms and FixCartesian")  # FixSymmetry is not for the document
             return super().run_ase(atoms, prev_dir=prev_dir)

@@ -78,22 +78,25 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
         K.
     steps
         Steps of this segment.
-    time_step, thermostat_period
+    time_step, thermostat_time
         fs.
     sample_interval
         Steps between stored frames.
     seed
         Of the initial velocities.
+    revision
+        To be raised with every change of this class that changes trajectories: it is part of a job's identity.
     """
 
     potential: Potential
     temperature: float
     steps: int
     time_step: float
-    thermostat_period: float
+    thermostat_time: float
     chain_length: int
     sample_interval: int
     seed: int
+    revision: int = 1
     name: str = "dynamics"
 
     @job(output_schema=SegmentDoc)
@@ -149,7 +152,7 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
     def _integrator(self, atoms: Atoms, state: State | None) -> NoseHooverChainNVT:
         settings = {
             "temperature_K": self.temperature,
-            "tdamp": self.thermostat_period * units.fs,
+            "tdamp": self.thermostat_time * units.fs,
             "tchain": self.chain_length,
         }
         motion = NoseHooverChainNVT(atoms, timestep=self.time_step * units.fs, **settings)

@@ -99,7 +99,7 @@ class Potential(MSONable, ABC):  # type: ignore[misc]
             temperature=temperature,
             steps=steps,
             time_step=settings.time_step,
-            thermostat_period=settings.thermostat_period,
+            thermostat_time=settings.thermostat_time,
             chain_length=settings.chain_length,
             sample_interval=settings.sample_interval,
             seed=settings.seed,

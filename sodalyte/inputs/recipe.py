@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -18,9 +19,11 @@ from pydantic import (
 
 from sodalyte.errors import RecipeError, suggestion
 
+Kelvin = Annotated[float, Field(gt=0, le=5000)]
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Electronic(_Section):
@@ -69,11 +72,11 @@ class Elasticity(_Section):
 class Dynamics(_Section):
     """Molecular dynamics in the canonical ensemble with a Nose-Hoover chain."""
 
-    temperatures: tuple[PositiveFloat, ...] = Field(min_length=1, description="kelvin")
+    temperatures: tuple[Kelvin, ...] = Field(min_length=1, description="kelvin")
     time_step: PositiveFloat = Field(default=2.0, le=5.0, description="femtoseconds")
     equilibration: PositiveFloat = Field(description="picoseconds, discarded")
     production: PositiveFloat = Field(description="picoseconds, analysed")
-    thermostat_period: PositiveFloat = Field(default=100.0, description="femtoseconds")
+    thermostat_time: PositiveFloat = Field(default=100.0, description="time constant of the thermostat, femtoseconds")
     chain_length: PositiveInt = Field(default=3, description="thermostats in the Nose-Hoover chain")
     segment_steps: PositiveInt = Field(default=500, le=2000, description="steps in one resumable segment")
     sample_interval: PositiveInt = Field(default=5, description="steps between stored frames")
@@ -103,9 +106,7 @@ class Recipe(_Section):
     Attributes
     ----------
     name
-        Stands beside every number that the recipe gave.
-    left_open
-        What the source of the recipe does not say, and what was chosen instead.
+        Of the recipe, or of the file that overrides fields of one.
     """
 
     name: str
@@ -114,7 +115,6 @@ class Recipe(_Section):
     elasticity: Elasticity
     dynamics: Dynamics
     stability: Stability = Stability()
-    left_open: tuple[str, ...] = ()
 
     @classmethod
     def paper(cls) -> Self:
@@ -129,14 +129,6 @@ class Recipe(_Section):
                 production=100.0,
                 segment_steps=2000,
             ),
-            left_open=(
-                "temperatures: the paper names none; 600-1000 K in steps of 100 K, one phase throughout",
-                "time step: not given; 2 fs",
-                "length: not given; 5 ps equilibration and 100 ps production",
-                "thermostat period and chain length: not given; 100 fs and 3",
-                "defect: the paper does not say; one Na vacancy in 48, since the ordered cell does not diffuse",
-                "force and strain criteria: not given; 1 meV/angstrom, strains of +-0.5 % and +-1 %",
-            ),
         )
 
     @classmethod
@@ -146,8 +138,33 @@ class Recipe(_Section):
             name="quick",
             relaxation=Relaxation(fmax=0.002, max_steps=300),
             elasticity=Elasticity(fmax=0.002, max_steps=300),
-            dynamics=Dynamics(temperatures=(600.0,), equilibration=0.4, production=1.2, segment_steps=200),
+            dynamics=Dynamics(temperatures=(600.0,), equilibration=0.3, production=3.0, segment_steps=250),
             stability=Stability(fmax=0.03),
+        )
+
+    @property
+    def label(self) -> str:
+        """What stands beside every number: the name alone only for a recipe that ships, else with a digest of it."""
+        if self in (self.paper(), self.quick()):
+            return self.name
+        return f"{self.name}-{hashlib.sha256(self.model_dump_json(exclude={'name'}).encode()).hexdigest()[:6]}"
+
+    @property
+    def left_open(self) -> tuple[str, ...]:
+        """What the paper does not say, and what this recipe does instead."""
+        dynamics, defects = (
+            self.dynamics,
+            {"none": "none", "na_vacancy": "one Na vacancy", "na_interstitial": "one extra Na"},
+        )
+        return (
+            f"temperatures: the paper names none; {', '.join(f'{kelvin:g}' for kelvin in dynamics.temperatures)} K",
+            f"time step: not given; {dynamics.time_step:g} fs",
+            f"length: not given; {dynamics.equilibration:g} ps to equilibrate, {dynamics.production:g} ps to analyse",
+            f"Nose-Hoover chain: neither time constant nor length given; {dynamics.thermostat_time:g} fs and "
+            f"{dynamics.chain_length}",
+            f"defect: the paper does not say; {defects[dynamics.defect]} in the supercell",
+            f"force criterion: not given; {1000 * self.relaxation.fmax:g} meV/angstrom",
+            f"strains: not given; {', '.join(f'{100 * strain:+g} %' for strain in self.elasticity.strains)}",
         )
 
     def for_competing_phases(self) -> Self:
@@ -179,6 +196,10 @@ class Recipe(_Section):
         base = overrides.pop("base", "paper")
         if base not in shipped:
             raise RecipeError(f"recipe {path}: base {base!r} is unknown; use {' or '.join(shipped)}")
+        if overrides.get("name", path.stem) in shipped:
+            raise RecipeError(
+                f"recipe {path}: its name {overrides.get('name', path.stem)!r} is that of a shipped recipe"
+            )
         return shipped[base]().override({"name": path.stem, **overrides}, source=str(path))
 
     def override(self, changes: dict[str, Any], *, source: str = "override") -> Self:

@@ -26,6 +26,10 @@ CONDUCTIVE = 0.1
 _REASON_LENGTH = 180
 
 
+SURE = 0.95
+"""Share of the Monte Carlo samples in which a material must be stable to be called so."""
+
+
 @dataclass(frozen=True)
 class Clause:
     """One part of the verdict."""
@@ -135,11 +139,21 @@ def _window(case: Case, scheme: str | None, width: Result) -> tuple[Answer, str]
         return "open", f"metastable, with a window {where} if lowered to the hull ({number} wide, {above})"
     if width.value <= 0:
         return "no", f"without a stable window ({number})"
-    if width.uncertainty is None and width.interval_95 is None:
-        return "open", f"a window {where} of unknown uncertainty ({number} wide)"
-    if _interval_95(width)[0] <= 0:
-        return "open", f"a window {where}, no wider than its uncertainty ({number})"
+    if doubt := _doubt(width, number):
+        return "open", f"a window {where}{doubt}"
     return "yes", f"stable {where} ({number} wide)"
+
+
+def _doubt(width: Result, number: str) -> str:
+    """Say why a window that has a width is not settled; empty if it is."""
+    stable = width.data.get("stable_fraction", 1.0)
+    if width.uncertainty is None and width.interval_95 is None:
+        return f" of unknown uncertainty ({number} wide)"
+    if _interval_95(width)[0] <= 0:
+        return f", no wider than its uncertainty ({number})"
+    if stable < SURE:
+        return f" if it is stable at all, as in {stable:.0%} of the samples ({number} wide)"
+    return ""
 
 
 def _limits(case: Case, scheme: str | None) -> str:

@@ -64,9 +64,9 @@ class Material:
     experimental: MeasuredLattice | None = None
 
     @property
-    def name(self) -> str:
-        """Name in results: the reduced formula, or the file's name."""
-        return self.path.name if self.path else self.formula
+    def variant(self) -> str:
+        """Polymorph in results: the crystal system, with the name of the file if it came from one."""
+        return f"{self.polymorph} ({self.path.name})" if self.path else self.polymorph
 
 
 @cache

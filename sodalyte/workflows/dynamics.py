@@ -16,12 +16,15 @@ from sodalyte.analysis.diffusion import diffusion_results
 from sodalyte.analysis.results import Guard, Result, Subject
 from sodalyte.analysis.transport import arrhenius_results
 from sodalyte.database.trajectories import TRAJECTORY_ROOT, Segment, read_trajectory
+from sodalyte.errors import CalculationError
 from sodalyte.inputs.recipe import Dynamics
 from sodalyte.structures import Defect, dynamics_cell, sodium_spacing
-from sodalyte.workflows.relaxation import as_output, label_of, subject_of
+from sodalyte.workflows.relaxation import accompanied, as_output, is_converged, label_of, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from sodalyte.inputs.dynamics import SegmentDoc
     from sodalyte.inputs.engine import Engine
@@ -29,6 +32,12 @@ if TYPE_CHECKING:
     from sodalyte.structures import Material
 
 _PRIORITY = {"priority": 10}
+MAX_DRIFT = 0.005
+"""Largest drift of the conserved energy in a run, eV/atom: a tenth of the thermal energy at 600 K."""
+
+MAX_ASPECT = 1.02
+"""Ratio of the longest to the shortest edge of a model cell from which on its shape is pointed out."""
+
 _ANIONS = ("S", "Se", "F", "Cl", "Br", "I")
 
 
@@ -59,7 +68,7 @@ class DynamicsMaker(Maker):  # type: ignore[misc]
         return cls(
             segments=[engine.dynamics(recipe, kelvin, settings.segment_steps) for kelvin in settings.temperatures],
             settings=settings,
-            recipe=recipe.name,
+            recipe=recipe.label,
             level=engine.level,
         )
 
@@ -75,20 +84,24 @@ class DynamicsMaker(Maker):  # type: ignore[misc]
         cell.name = f"model cell of {label_of(material)}"
         cell.update_metadata(_PRIORITY)
         jobs: list[Job] = [cell]
+        subject = subject_of(material, self, calculations=[relaxed["uuid"]])
         analysed: list[Job] = []
         for temperature, segment in zip(self.settings.temperatures, self.segments, strict=True):
             label = f"dynamics {label_of(material)} {temperature:g} K"
             run = run_segments(segment, cell.output["structure"], target=total_steps(self.settings), label=label)
             run.name = label
             run.update_metadata(_PRIORITY)
-            subject = subject_of(material, self, calculations=[run.uuid])
             analysis = analyse_dynamics(
-                subject, cell=cell.output, run=run.output, temperature=temperature, settings=self.settings
+                subject,
+                relaxed=relaxed,
+                cell=cell.output,
+                run=run.output,
+                temperature=temperature,
+                settings=self.settings,
             )
             analysis.name = f"diffusivity {label_of(material)} {temperature:g} K"
             analysed.append(analysis)
             jobs += [run, analysis]
-        subject = subject_of(material, self, calculations=[analysis.uuid for analysis in analysed])
         fit = analyse_arrhenius(subject, cell=cell.output, analysed=[analysis.output for analysis in analysed])
         fit.name = f"Arrhenius {label_of(material)}"
         fit.config.on_missing_references = OnMissing.NONE
@@ -153,6 +166,7 @@ def run_segments(
 def analyse_dynamics(
     subject: dict[str, Any],
     *,
+    relaxed: dict[str, Any],
     cell: dict[str, Any],
     run: dict[str, Any],
     temperature: float,
@@ -160,39 +174,99 @@ def analyse_dynamics(
 ) -> dict[str, Any]:
     """Estimate the diffusivity and the conductivity at one temperature."""
     segments = [Segment.model_validate(segment) for segment in run["segments"]]
-    trajectory = read_trajectory(segments, Path(os.environ.get(TRAJECTORY_ROOT, ".")))
+    trajectory = read_trajectory(segments, Path(os.environ.get(TRAJECTORY_ROOT, ".")), verify=True)
     production = trajectory.times >= settings.equilibration
     symbols = np.array([Element.from_Z(number).symbol for number in trajectory.numbers])
-    mobile, anion = symbols == "Na", np.isin(symbols, _ANIONS)
+    mobile = symbols == "Na"
+    skeleton = ~mobile & ~np.isin(symbols, _ANIONS)
     results = diffusion_results(
         Subject(**subject | {"calculations": [*subject["calculations"], *run["calculations"]]}),
         trajectory.positions[production],
         frame_interval=trajectory.frame_interval,
         mobile=mobile,
         framework=~mobile,
-        skeleton=~mobile & ~anion,
+        skeleton=skeleton if skeleton.any() else None,
         hop_length=cell["hop_length"],
         volume=abs(float(np.linalg.det(trajectory.cell))),
         temperature=temperature,
         temperatures=trajectory.temperatures[production],
         seed=settings.seed,
     )
-    model_cell = Guard(name="model cell", passed=True, detail=cell["description"], required=False)
-    return as_output([result.model_copy(update={"guards": (model_cell, *result.guards)}) for result in results])
+    drift = energy_drift(trajectory.times[production], trajectory.conserved[production], n_atoms=len(symbols))
+    guards = (_model_cell(cell), _cell_shape(cell), _relaxed_first(relaxed), drift)
+    return as_output([refuse_where_failed(result, guards) for result in results])
 
 
 @job
 def analyse_arrhenius(
-    subject: dict[str, Any], *, cell: dict[str, Any], analysed: list[dict[str, Any] | None]
+    subject: dict[str, Any], *, cell: dict[str, Any] | None, analysed: list[dict[str, Any] | None]
 ) -> dict[str, Any]:
     """Fit Arrhenius' law to the diffusivities of all temperatures."""
     results = [Result(**result) for analysis in analysed if analysis for result in analysis["results"]]
+    diffusivities = [result for result in results if result.property == "diffusivity"]
+    if cell is None or not diffusivities:
+        raise CalculationError(f"no dynamics of {subject['material']} ended, so there is nothing to fit")
     structure = cell["structure"]
-    return as_output(
-        arrhenius_results(
-            Subject(**subject),
-            [result for result in results if result.property == "diffusivity"],
-            n_ions=int(structure.composition["Na"]),
-            volume=structure.volume,
-        )
+    segments = {uuid for result in diffusivities for uuid in result.calculations}
+    fitted = arrhenius_results(
+        Subject(**subject | {"calculations": sorted({*subject["calculations"], *segments})}),
+        diffusivities,
+        n_ions=int(structure.composition["Na"]),
+        volume=structure.volume,
+    )
+    return as_output(accompanied(fitted, _model_cell(cell), _cell_shape(cell)))
+
+
+def energy_drift(times: NDArray[np.float64], conserved: NDArray[np.float64], *, n_atoms: int) -> Guard:
+    """Judge the drift of the quantity that exact dynamics conserve.
+
+    Parameters
+    ----------
+    times, conserved
+        ps and eV, of shape (n_frames,).
+    """
+    change = abs(float(np.polyfit(times, conserved, 1)[0])) * float(np.ptp(times)) / n_atoms
+    return Guard(
+        name="energy conserved",
+        passed=change < MAX_DRIFT,
+        detail=f"the conserved energy drifted by {1000 * change:.2g} meV/atom in the run (limit {1000 * MAX_DRIFT:g})",
+    )
+
+
+def refuse_where_failed(result: Result, guards: Sequence[Guard]) -> Result:
+    """Return the result with guards put first, without its number where a required one of them failed.
+
+    A mean squared displacement stays: it is what was seen.
+    """
+    kept = result.model_copy(update={"guards": (*guards, *result.guards)})
+    failed = [guard.detail for guard in guards if guard.required and not guard.passed]
+    if not failed or result.property == "mean_squared_displacement":
+        return kept
+    reason = "; ".join([*failed, *([result.reason] if result.reason else [])])
+    without: dict[str, Any] = {"value": None, "uncertainty": None, "interval_95": None, "data": {}, "status": "refused"}
+    return kept.model_copy(update=without | {"reason": reason})
+
+
+def _model_cell(cell: dict[str, Any]) -> Guard:
+    charge = f", nominal net charge {cell['net_charge']:+d}" if cell["net_charge"] else ""
+    return Guard(name="model cell", passed=True, detail=cell["description"] + charge, required=False)
+
+
+def _cell_shape(cell: dict[str, Any]) -> Guard:
+    a, b, c = cell["structure"].lattice.abc
+    return Guard(
+        name="cell shape",
+        passed=max(a, b, c) / min(a, b, c) < MAX_ASPECT,
+        detail=f"the cell relaxed at 0 K, {a:.2f} x {b:.2f} x {c:.2f} angstrom, is kept at all temperatures; "
+        "a crystal that turns cubic on heating is strained in it",
+        required=False,
+    )
+
+
+def _relaxed_first(relaxed: dict[str, Any]) -> Guard:
+    return Guard(
+        name="relaxation converged",
+        passed=is_converged(relaxed),
+        detail="the cell of the dynamics is that of a relaxation which "
+        + ("converged" if is_converged(relaxed) else "did not converge"),
     )

@@ -53,7 +53,7 @@ class ElasticityMaker(Maker):  # type: ignore[misc]
             relax_ions=engine.relax_ions(recipe),
             strains=list(recipe.elasticity.strains),
             symprec=recipe.relaxation.symprec,
-            recipe=recipe.name,
+            recipe=recipe.label,
             level=engine.level,
         )
 

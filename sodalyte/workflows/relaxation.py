@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jobflow import Flow, Job, Maker, job
+from jobflow import Flow, Job, Maker, OnMissing, job
 
 from sodalyte.analysis.relaxation import relaxation_results
-from sodalyte.analysis.results import Result, Subject
+from sodalyte.analysis.results import Guard, Result, Subject
 from sodalyte.structures import conventional
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class RelaxationMaker(Maker):  # type: ignore[misc]
         """Configure the flow for ``engine`` and ``recipe``."""
         return cls(
             relax=engine.relax(recipe),
-            recipe=recipe.name,
+            recipe=recipe.label,
             level=engine.level,
             lattice_uncertainty=engine.lattice_uncertainty,
         )
@@ -92,7 +92,9 @@ class RelaxationMaker(Maker):  # type: ignore[misc]
             relaxed=outcome(relaxed),
             experiment=_measured(material),
             lattice_uncertainty=self.lattice_uncertainty,
+            origin=_origin(material),
         )
+        described.config.on_missing_references = OnMissing.NONE
         described.name = f"describe {label_of(material)}"
         return Flow([relaxed, described], output=outcome(relaxed), name=self.name)
 
@@ -100,8 +102,8 @@ class RelaxationMaker(Maker):  # type: ignore[misc]
 def subject_of(material: Material, maker: Any, *, calculations: list[str]) -> dict[str, Any]:
     """Return the :class:`~sodalyte.analysis.results.Subject` of results that ``maker`` gives, as plain data."""
     return Subject(
-        material=material.name,
-        polymorph=material.polymorph,
+        material=material.formula,
+        polymorph=material.variant,
         level=maker.level,
         recipe=maker.recipe,
         calculations=tuple(calculations),
@@ -110,7 +112,23 @@ def subject_of(material: Material, maker: Any, *, calculations: list[str]) -> di
 
 def label_of(material: Material) -> str:
     """Return how jobs call ``material``."""
-    return f"{material.name} {material.polymorph}"
+    return f"{material.formula} {material.variant}"
+
+
+def accompanied(results: list[Result], *guards: Guard) -> list[Result]:
+    """Return the results with guards that hold for all of them put first."""
+    return [result.model_copy(update={"guards": (*guards, *result.guards)}) for result in results]
+
+
+def _origin(material: Material) -> dict[str, Any]:
+    """Say where the structure comes from; grade C, and what had to be changed on reading, are pointed out."""
+    where = f"{material.id}, grade {material.grade}" if material.id else str(material.variant)
+    return Guard(
+        name="starting structure",
+        passed=material.grade != "C" and not material.notes,
+        detail="; ".join([f"{where}: {material.source}", *material.notes]),
+        required=False,
+    ).model_dump(mode="json")
 
 
 def _measured(material: Material) -> dict[str, float | str] | None:
@@ -138,15 +156,15 @@ def describe(
     relaxed: dict[str, Any],
     experiment: dict[str, Any] | None,
     lattice_uncertainty: float | None,
+    origin: dict[str, Any],
 ) -> dict[str, Any]:
     """Compare the relaxed cell with where it started and with experiment."""
-    return as_output(
-        relaxation_results(
-            Subject(**subject),
-            start=start,
-            relaxed=relaxed["structure"],
-            converged=is_converged(relaxed),
-            experiment=experiment,
-            lattice_uncertainty=lattice_uncertainty,
-        )
+    results = relaxation_results(
+        Subject(**subject),
+        start=start,
+        relaxed=relaxed["structure"],
+        converged=is_converged(relaxed),
+        experiment=experiment,
+        lattice_uncertainty=lattice_uncertainty,
     )
+    return as_output(accompanied(results, Guard(**origin)))

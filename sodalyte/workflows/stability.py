@@ -9,6 +9,7 @@ from jobflow import Flow, Maker, OnMissing, job
 
 from sodalyte.analysis.results import Subject
 from sodalyte.analysis.stability import Phase, stability_results
+from sodalyte.errors import CalculationError
 from sodalyte.inputs.recipe import Stability
 from sodalyte.structures import crystal, known_gaps, phases, reduced
 from sodalyte.workflows.relaxation import as_output, is_converged, label_of, outcome, subject_of
@@ -54,7 +55,7 @@ class StabilityMaker(Maker):  # type: ignore[misc]
             relax=engine.relax(recipe.for_competing_phases()),
             contained=engine.contained_correction,
             settings=recipe.stability,
-            recipe=recipe.name,
+            recipe=recipe.label,
             level=engine.level,
         )
 
@@ -75,7 +76,7 @@ class StabilityMaker(Maker):  # type: ignore[misc]
             calculation.name = f"relax {name}"
         analysis = analyse_stability(
             subject_of(material, self, calculations=[relaxed["uuid"]]),
-            material_id=material.id or material.name,
+            material_id=material.id or material.variant,
             material_start=material.structure,
             material=relaxed,
             competitors={name: outcome(calculation) for name, calculation in calculations.items()},
@@ -101,6 +102,8 @@ def analyse_stability(
     settings: Stability,
 ) -> dict[str, Any]:
     """Build the hull of one level of theory and read the window from it; phases that failed are missing."""
+    if material["structure"] is None:
+        raise CalculationError(f"the relaxation of {subject['material']} failed, so it has no hull")
     level = subject["level"]
     required = required_phases({name for name, relaxed in competitors.items() if is_converged(relaxed)}, competitors)
     return as_output(

@@ -11,7 +11,7 @@ from sodalyte.launchers.identity import identify
 
 
 def sleepers(folder):
-    return Flow([log_and_sleep(str(folder / "log"), number, seconds=0.15) for number in range(60)])
+    return Flow([log_and_sleep(str(folder / "log"), number, seconds=0.1) for number in range(150)])
 
 
 def screening(folder):

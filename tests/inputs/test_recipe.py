@@ -39,6 +39,8 @@ def test_a_file_overrides_fields_of_its_base(tmp_path):
         ("[elasticity]\nstrains = [-0.01, 0.01]\n", "at least two sizes"),
         ('[electronic]\nfunctional = "LDA"\n', "electronic.functional"),
         ('base = "papers"\n', "base 'papers' is unknown"),
+        ('name = "quick"\n', "name 'quick' is that of a shipped recipe"),
+        ("[dynamics]\nproduction = inf\n", "dynamics.production"),
         ("[dynamics\n", "not valid TOML"),
     ],
 )
@@ -53,3 +55,16 @@ def test_a_wrong_file_is_refused_in_a_sentence(tmp_path, text, message):
 def test_a_misspelt_recipe_name_is_refused_with_the_nearest():
     with pytest.raises(RecipeError, match="did you mean 'paper'"):
         Recipe.load("papr")
+
+
+def test_only_the_shipped_recipe_carries_its_name_alone():
+    assert Recipe.quick().label == "quick"
+    hotter, hottest = (Recipe.quick().override({"dynamics": {"temperatures": [kelvin]}}) for kelvin in (900, 1000))
+    assert hotter.label.startswith("quick-")
+    assert hotter.label != hottest.label
+
+
+def test_what_is_said_of_the_open_choices_is_what_is_done():
+    said = " ".join(Recipe.quick().override({"dynamics": {"temperatures": [321], "time_step": 1.5}}).left_open)
+    assert "321 K" in said
+    assert "1.5 fs" in said

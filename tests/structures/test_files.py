@@ -43,7 +43,8 @@ def written(tmp_path, name, text):
 def test_round_trip(tmp_path, name, text):
     path = written(tmp_path, name, text)
     material = load(path)
-    assert (material.formula, material.polymorph, material.name) == ("Na3SbS4", "tetragonal", name)
+    assert (material.formula, material.polymorph) == ("Na3SbS4", "tetragonal")
+    assert material.variant == f"tetragonal ({name})"
     assert (material.id, material.grade, material.path, material.notes) == (None, None, path, ())
     assert material.source == f"file {name}"
     assert reduced(material.structure).as_dict() == reduced(NAS).as_dict()

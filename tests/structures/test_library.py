@@ -28,7 +28,8 @@ from sodalyte.structures import crystal, crystals, known_gaps, load, phases, red
 def test_load_by_formula_or_id(name, identifier):
     material = load(name)
     assert material.id == identifier
-    assert material.name == material.formula == material.structure.composition.reduced_formula
+    assert material.formula == material.structure.composition.reduced_formula
+    assert material.variant == material.polymorph
     assert material.grade == crystal(identifier).grade
     assert f"grade {material.grade}" in material.source
 
