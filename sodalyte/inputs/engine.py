@@ -45,7 +45,7 @@ class Engine(Protocol):
 
         Its ``make(structure)`` gives a document with ``structure``, ``output.energy`` (eV per cell),
         ``output.forces`` (eV/angstrom), ``output.stress`` (kbar, as VASP: compressive positive; see
-        :func:`sodalyte.workflows.relaxation.tensile_stress`) and ``is_force_converged``.
+        :func:`sodalyte.workflows.relaxation.tensile_stress`) and ``state`` ("successful" when converged).
         """
         ...
 
