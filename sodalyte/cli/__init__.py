@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -45,14 +46,22 @@ def _options(
 def main() -> None:
     """Run the command line; an error is one sentence, unless ``--debug`` is given anywhere."""
     debug = "--debug" in sys.argv
-    arguments = ["--debug", *(word for word in sys.argv[1:] if word != "--debug")] if debug else sys.argv[1:]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app(arguments)
+        status = app([word for word in sys.argv[1:] if word != "--debug"], standalone_mode=False)
     except SodalyteError as error:
         if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on where it stopped", err=True)
-        raise SystemExit(130) from None
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; the same command goes on where it stopped", 130)
+    except Exception as error:
+        if debug or not hasattr(error, "format_message"):
+            raise
+        _fail(error.format_message(), 2)  # what typer says of wrong usage
+    raise SystemExit(status or 0)
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    typer.echo(f"error: {sentence}", err=True)
+    raise SystemExit(status) from None

@@ -9,6 +9,7 @@ import typer
 from sodalyte.cli.options import DatabaseOption, JsonOption, WorkspaceOption, database_uri, workspace_path
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from sodalyte.analysis.results import Result
@@ -55,7 +56,7 @@ def run(
     from sodalyte.workflows.screening import parse_analyses
 
     chosen = _recipe(recipe, temperatures)
-    analyses = parse_analyses(only) if only else ANALYSES
+    analyses = ANALYSES if only is None else parse_analyses(only)
     chosen_engine = get_engine(engine)
     loaded = [load(material) for material in materials]
     with open_database(uri):
@@ -66,23 +67,32 @@ def run(
     with open_database(uri) as store:
         results = results_of(store, summary.uuids)
     names = list(dict.fromkeys(material.formula for material in loaded))
-    page = (
-        None
-        if not results
-        else write_report(
+    words = [*(material.label for material in loaded), engine, chosen.label]
+    page = None
+    if results:
+        page = write_report(
             results,
-            folder / "reports" / f"{'+'.join(names)}-{engine}-{chosen.label}",
+            folder / "reports" / _folder_name(words, analyses),
             title=", ".join(dict.fromkeys(f"{material.formula} ({material.variant})" for material in loaded)),
             order=names,
             run=Run(command=_command(), notes=tuple(f"{chosen.label} recipe: {line}" for line in chosen.left_open)),
         )
-    )
     if json:
         typer.echo(_as_json(summary, results, page))
     else:
         _tell(summary, results, page, order=names)
     if not summary.succeeded:
         raise typer.Exit(1)
+
+
+def _folder_name(words: list[str], analyses: Collection[str]) -> str:
+    """Return a name for the report's folder, of letters that every file system takes."""
+    import re
+
+    from sodalyte.workflows import ANALYSES
+
+    chosen = [] if set(analyses) == set(ANALYSES) else list(analyses)
+    return re.sub(r"[^\w.+-]+", "_", "-".join([*dict.fromkeys(words), *chosen]))[:200]
 
 
 def _command() -> str:

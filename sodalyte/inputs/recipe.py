@@ -19,7 +19,8 @@ from pydantic import (
 
 from sodalyte.errors import RecipeError, suggestion
 
-Kelvin = Annotated[float, Field(gt=0, le=5000)]
+Kelvin = Annotated[float, Field(ge=1, le=5000)]
+Repeats = Annotated[int, Field(ge=1, le=10)]
 
 
 class _Section(BaseModel):
@@ -45,7 +46,7 @@ class Relaxation(_Section):
 
     fmax: PositiveFloat = Field(description="largest residual force (and stress times volume), eV/angstrom")
     max_steps: PositiveInt = 500
-    symprec: PositiveFloat = Field(default=0.01, description="tolerance for finding the space group, angstrom")
+    symprec: PositiveFloat = Field(default=0.01, le=0.5, description="tolerance for finding the space group, angstrom")
 
 
 class Elasticity(_Section):
@@ -74,13 +75,13 @@ class Dynamics(_Section):
 
     temperatures: tuple[Kelvin, ...] = Field(min_length=1, description="kelvin")
     time_step: PositiveFloat = Field(default=2.0, le=5.0, description="femtoseconds")
-    equilibration: PositiveFloat = Field(description="picoseconds, discarded")
-    production: PositiveFloat = Field(description="picoseconds, analysed")
+    equilibration: PositiveFloat = Field(le=1e5, description="picoseconds, discarded")
+    production: PositiveFloat = Field(le=1e5, description="picoseconds, analysed")
     thermostat_time: PositiveFloat = Field(default=100.0, description="time constant of the thermostat, femtoseconds")
     chain_length: PositiveInt = Field(default=3, description="thermostats in the Nose-Hoover chain")
-    segment_steps: PositiveInt = Field(default=500, le=2000, description="steps in one resumable segment")
-    sample_interval: PositiveInt = Field(default=5, description="steps between stored frames")
-    supercell: tuple[PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2)
+    segment_steps: PositiveInt = Field(default=500, ge=10, le=2000, description="steps in one resumable segment")
+    sample_interval: PositiveInt = Field(default=5, le=100, description="steps between stored frames")
+    supercell: tuple[Repeats, Repeats, Repeats] = (2, 2, 2)
     defect: Literal["none", "na_vacancy", "na_interstitial"] = "na_vacancy"
     seed: int = Field(default=1, ge=0, description="of the initial velocities")
 
@@ -109,7 +110,7 @@ class Recipe(_Section):
         Of the recipe, or of the file that overrides fields of one.
     """
 
-    name: str
+    name: str = Field(pattern=r"^\w[\w .+-]{0,59}$")
     electronic: Electronic = Electronic()
     relaxation: Relaxation
     elasticity: Elasticity
@@ -194,7 +195,7 @@ class Recipe(_Section):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
         base = overrides.pop("base", "paper")
-        if base not in shipped:
+        if not isinstance(base, str) or base not in shipped:
             raise RecipeError(f"recipe {path}: base {base!r} is unknown; use {' or '.join(shipped)}")
         if overrides.get("name", path.stem) in shipped:
             raise RecipeError(

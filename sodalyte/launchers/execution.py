@@ -20,7 +20,7 @@ from monty.json import jsanitize
 from sodalyte.database import Database, save_results
 from sodalyte.database.store import OUTPUTS
 from sodalyte.database.trajectories import TRAJECTORY_ROOT
-from sodalyte.launchers.identity import as_json, identify, is_identified
+from sodalyte.launchers.identity import INCOMPLETE, as_json, identify, is_identified
 
 if TYPE_CHECKING:
     from jobflow.core.schemas import JobStoreDocument
@@ -79,7 +79,7 @@ class Executor:
                 stop_children=response.stop_children,
                 stop_jobflow=response.stop_jobflow,
             )
-            self._recorder.commit(self._database, outcome)
+            self._recorder.commit(self._database, None if job.metadata.get(INCOMPLETE) else outcome)
             self._note("end", job)
             return outcome
 
@@ -133,11 +133,16 @@ class _Recorder(JobStore):  # type: ignore[misc]
     def update(self, docs: JobStoreDocument, key: Any = None, save: Any = None) -> None:  # noqa: ARG002
         self._document, self._save = docs, save
 
-    def commit(self, database: Database, outcome: Outcome) -> None:
-        document = jsanitize(self._document, strict=True, allow_bson=True) | {OUTCOME: outcome}
-        output = document["output"]
-        if isinstance(output, dict) and output.get("results"):
-            save_results(database, output["results"])
+    def commit(self, database: Database, outcome: Outcome | None) -> None:
+        """Store what the job wrote, with its outcome; without one it does not count as finished."""
+        document = jsanitize(self._document, strict=True, allow_bson=True)
+        unfinished = {"uuid": document["uuid"], "index": document["index"], OUTCOME: {"$exists": False}}
+        database.collection(OUTPUTS).delete_many(unfinished)
+        if outcome is not None:
+            document[OUTCOME] = outcome
+            output = document["output"]
+            if isinstance(output, dict) and output.get("results"):
+                save_results(database, output["results"])
         super().update(document, save=self._save)
 
 

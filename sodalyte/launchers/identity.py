@@ -4,7 +4,8 @@ Two jobs get the same uuid when they call the same function with the same settin
 that is another job's output counts by that job's identity (a Merkle tree). A workflow that is built again, by the same
 command after a crash or by a colleague, therefore points at the same documents, and nothing is computed twice.
 
-Versions of libraries do not enter; an engine's makers carry its level of theory, with versions, as a setting. Steps
+Names of jobs and makers do not count. Versions of libraries do not enter; an engine's makers carry its level of theory,
+with versions, as a setting. Steps
 defined in :mod:`sodalyte.workflows` are cheap and interpret: their identity includes sodalyte's version.
 """
 
@@ -21,6 +22,9 @@ from jobflow import Flow, Job
 from monty.json import MontyEncoder
 
 from sodalyte import __version__
+
+INCOMPLETE = "incomplete"
+"""Key in the metadata of a job that runs although one of its parents failed."""
 
 _MARK = "content_addressed"
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -73,8 +77,17 @@ def is_identified(job: Job) -> bool:
 
 
 def _identity(document: dict[str, Any]) -> str:
-    content = {part: document[part] for part in ("function", "function_args", "function_kwargs")}
+    content = _nameless({part: document[part] for part in ("function", "function_args", "function_kwargs")})
     text = _VERSION.sub("", json.dumps(content, sort_keys=True))
     if document["function"]["@module"].startswith("sodalyte.workflows"):
         text += __version__
     return str(uuid.UUID(hashlib.sha256(text.encode()).hexdigest()[:32]))
+
+
+def _nameless(value: Any, *, maker: bool = False) -> Any:
+    """Return the value without the names of makers, to which jobflow copies the names of their jobs."""
+    if isinstance(value, dict):
+        maker = maker or str(value.get("@class")).endswith("Maker")
+        kept = {key: part for key, part in value.items() if not (maker and key == "name")}
+        return {key: _nameless(part, maker=key == "@bound") for key, part in kept.items()}
+    return [_nameless(part) for part in value] if isinstance(value, list) else value

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from jobflow import Flow, Job
 from jobflow.core.reference import OnMissing
 
-from sodalyte.launchers.identity import as_json, parents_first
+from sodalyte.launchers.identity import INCOMPLETE, as_json, parents_first
 
 if TYPE_CHECKING:
     from sodalyte.launchers.execution import Outcome
@@ -48,6 +48,12 @@ class Task:
             document=as_json(job).encode(),
             metadata=job.metadata,
         )
+
+    def mark_incomplete(self) -> None:
+        """Note that the job runs although a parent failed: its output holds until the parent has succeeded."""
+        document = json.loads(self.document)
+        document["metadata"][INCOMPLETE] = True
+        self.document = json.dumps(document).encode()
 
 
 class Schedule:
@@ -155,7 +161,10 @@ class Schedule:
             self._outstanding[uuid] -= 1
             if self._outstanding[uuid]:
                 continue
-            uuids += self._followers.pop(uuid, ())
+            followers = self._followers.pop(uuid, [])
+            if uuid in self._failed:
+                self._failed.update(followers)
+            uuids += followers
             for child in self._children.pop(uuid, ()):
                 identity = (child.uuid, child.index)
                 self._blockers[identity] -= 1
@@ -171,6 +180,8 @@ class Schedule:
             self._failed.add(task.uuid)
             self.not_run += 1
         else:
+            if self._failed.intersection(parents):
+                task.mark_incomplete()
             self.put_back(task)
             return True
         return False

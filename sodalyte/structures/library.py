@@ -64,9 +64,15 @@ class Material:
     experimental: MeasuredLattice | None = None
 
     @property
+    def label(self) -> str:
+        """What it was asked for by: the library's id, or the file's name."""
+        return self.path.name if self.path else str(self.id or self.formula)
+
+    @property
     def variant(self) -> str:
-        """Polymorph in results: the crystal system, with the name of the file if it came from one."""
-        return f"{self.polymorph} ({self.path.name})" if self.path else self.polymorph
+        """Polymorph in results; with the label unless it is the library's own choice for formula and polymorph."""
+        preferred = _preferred(Composition(self.formula), self.polymorph)
+        return self.polymorph if preferred and preferred.id == self.id else f"{self.polymorph} ({self.label})"
 
 
 @cache
@@ -226,12 +232,19 @@ def _from_file(path: Path, polymorph: str | None) -> Material:
     )
 
 
+def _preferred(composition: Composition, polymorph: str | None) -> Crystal | None:
+    named = [c for c in _with_formula(composition) if polymorph in (None, c.polymorph) and _is_phase(c)]
+    return min(
+        named, key=lambda c: ("metastable" in c.role, c.grade, c.space_group.number, *_preference(c)), default=None
+    )
+
+
 def _ground_state(composition: Composition, polymorph: str | None) -> Crystal:
     formula = composition.reduced_formula
+    preferred = _preferred(composition, polymorph)
+    if preferred:
+        return preferred
     named = [c for c in _with_formula(composition) if polymorph in (None, c.polymorph)]
-    usable = [c for c in named if _is_phase(c)]
-    if usable:
-        return min(usable, key=lambda c: ("metastable" in c.role, c.grade, c.space_group.number, *_preference(c)))
     if not named:
         words = sorted({c.polymorph for c in _with_formula(composition)})
         raise StructureError(f"{formula} has no polymorph {polymorph!r} in the library: {', '.join(words)} known")

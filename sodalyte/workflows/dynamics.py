@@ -175,7 +175,8 @@ def analyse_dynamics(
     """Estimate the diffusivity and the conductivity at one temperature."""
     segments = [Segment.model_validate(segment) for segment in run["segments"]]
     trajectory = read_trajectory(segments, Path(os.environ.get(TRAJECTORY_ROOT, ".")), verify=True)
-    production = trajectory.times >= settings.equilibration
+    end = settings.equilibration + settings.production + settings.time_step / 1000
+    production = (trajectory.times >= settings.equilibration) & (trajectory.times <= end)
     symbols = np.array([Element.from_Z(number).symbol for number in trajectory.numbers])
     mobile = symbols == "Na"
     skeleton = ~mobile & ~np.isin(symbols, _ANIONS)

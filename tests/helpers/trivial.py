@@ -71,3 +71,21 @@ def log_and_sleep(log, number, *, seconds=0.0, after=None):
 @job
 def die():
     os._exit(9)
+
+
+@job
+def needs_file(path):
+    if not Path(path).exists():
+        raise FileNotFoundError(path)
+    return 1
+
+
+@job
+def collect(numbers):
+    return numbers
+
+
+@job
+def replaced_by_failure():
+    failing = fail("inside")
+    return Response(replace=Flow([failing], output=failing.output))

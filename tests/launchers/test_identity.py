@@ -51,6 +51,12 @@ def test_names_and_hosts_do_not_count():
     assert uuids(named) == uuids(Flow([Flow([add(1, 2)])]))
 
 
+def test_names_of_makers_do_not_count():
+    renamed = Multiply(factor=2).make(1)
+    renamed.name = "double"
+    assert uuids(renamed) == uuids(Multiply(name="twice", factor=2).make(1))
+
+
 def test_a_kept_uuid_stays():
     replacement = grow(1, limit=3)
     assert identify(replacement, keep=replacement.uuid).jobs[0].uuid == replacement.uuid

@@ -1,9 +1,23 @@
 import os
 
 import pytest
-from jobflow import Flow, JobStore, run_locally
+from jobflow import Flow, JobStore, OnMissing, run_locally
 from maggma.stores import MemoryStore
-from trivial import Multiply, add, addition, detour, die, fail, grow, log_and_sleep, stop_children, stop_everything
+from trivial import (
+    Multiply,
+    add,
+    addition,
+    collect,
+    detour,
+    die,
+    fail,
+    grow,
+    log_and_sleep,
+    needs_file,
+    replaced_by_failure,
+    stop_children,
+    stop_everything,
+)
 
 from sodalyte.database import open_database
 from sodalyte.launchers import local
@@ -76,6 +90,33 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(launch, uri):
     assert "raise ValueError(message)" in failure.traceback.read_text()
     assert list(outputs(uri).values()) == [22]
     assert [event.kind for event in events if event.task.uuid == failing.uuid] == ["started", "failed"]
+
+
+def test_what_ran_without_a_failed_parent_runs_again_when_the_parent_has_succeeded(launch, uri, tmp_path):
+    flag = tmp_path / "flag"
+
+    def flow():
+        fragile = needs_file(str(flag))
+        total = collect([fragile.output])
+        total.config.on_missing_references = OnMissing.NONE
+        return identify(Flow([fragile, total]))
+
+    first = launch(flow())
+    assert len(first.failures) == 1
+    assert list(outputs(uri).values()) == [[None]]
+    flag.touch()
+    second = launch(flow())
+    assert second.succeeded
+    assert (second.ran, second.reused) == (2, 0)
+    assert sorted(map(str, outputs(uri).values())) == ["1", "[1]"]
+
+
+def test_a_job_that_needs_what_a_failed_job_was_replaced_by_is_given_up(launch):
+    broken = replaced_by_failure()
+    child = add(broken.output, 1)
+    summary = launch(Flow([broken, child]))
+    assert [failure.error for failure in summary.failures] == ["ValueError: inside"]
+    assert summary.not_run >= 1
 
 
 def test_a_long_chain_of_given_up_jobs_is_no_problem(launch):

@@ -29,7 +29,6 @@ def test_load_by_formula_or_id(name, identifier):
     material = load(name)
     assert material.id == identifier
     assert material.formula == material.structure.composition.reduced_formula
-    assert material.variant == material.polymorph
     assert material.grade == crystal(identifier).grade
     assert f"grade {material.grade}" in material.source
 
@@ -168,3 +167,16 @@ def test_no_gap_is_a_known_phase():
     known = {one.formula for one in crystals()}
     for gap in known_gaps("Na-Sn-P-S-Sb-Si-Ge-Mo-H-O"):
         assert Composition(gap.formula).reduced_formula not in known
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        ("Na3SbS4", "tetragonal"),
+        ("Na3SbS4_t_PBE", "tetragonal"),
+        ("Na3SbS4_t", "tetragonal (Na3SbS4_t)"),
+        ("Na3SbS4_c", "cubic"),
+    ],
+)
+def test_results_tell_crystals_of_one_polymorph_apart(name, variant):
+    assert load(name).variant == variant
