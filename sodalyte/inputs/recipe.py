@@ -139,7 +139,9 @@ class Recipe(_Section):
             name="quick",
             relaxation=Relaxation(fmax=0.002, max_steps=300),
             elasticity=Elasticity(fmax=0.002, max_steps=300),
-            dynamics=Dynamics(temperatures=(600.0,), equilibration=0.3, production=3.0, segment_steps=250),
+            dynamics=Dynamics(
+                temperatures=(600.0,), time_step=2.5, equilibration=0.2, production=3.0, segment_steps=320
+            ),
             stability=Stability(fmax=0.03),
         )
 
