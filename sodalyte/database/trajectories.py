@@ -25,6 +25,7 @@ TRAJECTORY_ROOT = "SODALYTE_TRAJECTORIES"
 """Environment variable that names the folder to which segment paths are relative."""
 
 _CELL_TOLERANCE = 1e-6
+_WAY_OUT = "restore the file, or run in a fresh workspace"
 
 
 class Segment(BaseModel):
@@ -228,15 +229,15 @@ def _reading(segment: Segment, root: Path, *, verify: bool) -> Iterator[h5py.Fil
     path = root / segment.path
     try:
         if verify and _sha256(path) != segment.sha256:
-            raise CalculationError(f"segment {path} is not the file that was recorded: its checksum differs")
+            raise CalculationError(f"segment {path} is not what was recorded: its checksum differs; {_WAY_OUT}")
         with h5py.File(path, "r") as file:
             if file[h5md.POSITIONS].shape != (segment.n_frames, segment.n_atoms, 3):
                 raise CalculationError(f"segment {path} does not hold the frames that its record counts")
             yield file
     except FileNotFoundError as error:
-        raise CalculationError(f"segment {path} is missing") from error
+        raise CalculationError(f"segment {path} is missing; {_WAY_OUT}") from error
     except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise CalculationError(f"segment {path} is damaged or not a trajectory: {error}") from error
+        raise CalculationError(f"segment {path} is damaged or not a trajectory ({error}); {_WAY_OUT}") from error
 
 
 def _check_records(segments: Sequence[Segment]) -> None:
