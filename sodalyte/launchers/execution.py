@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import chdir, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +66,8 @@ class Executor:
         the process dies, keeps a second process from running the same job at the same time.
         """
         with self._alone(job):
-            finished = finished_outcomes(self._database, [job.uuid]).get((job.uuid, job.index))
+            stored = {document["index"]: document.get(OUTCOME) for document in _stored(self._database, job.uuid)}
+            finished: Outcome | None = stored.get(job.index)
             if finished is not None:
                 return finished
             self._note("start", job)
@@ -79,6 +80,8 @@ class Executor:
                 stop_children=response.stop_children,
                 stop_jobflow=response.stop_jobflow,
             )
+            if job.index in stored:
+                self._recorder.remove_docs({"uuid": job.uuid, "index": job.index})
             self._recorder.commit(self._database, None if job.metadata.get(INCOMPLETE) else outcome)
             self._note("end", job)
             return outcome
@@ -109,9 +112,16 @@ def run_folder(root: Path, uuid: str, index: int) -> Path:
 
 def finished_outcomes(database: Database, uuids: list[str]) -> dict[tuple[str, int], Outcome]:
     """Return what the finished jobs among ``uuids`` asked of their launcher, by uuid and index."""
-    wanted = {"uuid": {"$in": uuids}} if len(uuids) > 1 else {"uuid": uuids[0]}
-    found = database.collection(OUTPUTS).find(wanted, {"uuid": 1, "index": 1, OUTCOME: 1})
+    found = _stored(database, {"$in": uuids})
     return {(document["uuid"], document["index"]): document[OUTCOME] for document in found if OUTCOME in document}
+
+
+def _stored(database: Database, uuid: str | dict[str, list[str]]) -> Iterable[dict[str, Any]]:
+    """Return which indices of a uuid are in the store, with their outcomes if they are finished."""
+    documents: Iterable[dict[str, Any]] = database.collection(OUTPUTS).find(
+        {"uuid": uuid}, {"uuid": 1, "index": 1, OUTCOME: 1}
+    )
+    return documents
 
 
 class _NewDocuments(MongoStore):  # type: ignore[misc]
@@ -136,8 +146,6 @@ class _Recorder(JobStore):  # type: ignore[misc]
     def commit(self, database: Database, outcome: Outcome | None) -> None:
         """Store what the job wrote, with its outcome; without one it does not count as finished."""
         document = jsanitize(self._document, strict=True, allow_bson=True)
-        unfinished = {"uuid": document["uuid"], "index": document["index"], OUTCOME: {"$exists": False}}
-        database.collection(OUTPUTS).delete_many(unfinished)
         if outcome is not None:
             document[OUTCOME] = outcome
             output = document["output"]
