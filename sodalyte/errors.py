@@ -18,6 +18,10 @@ class CalculationError(SodalyteError):
     """A calculation ended without a usable answer."""
 
 
+class StoppedError(CalculationError):
+    """A calculation was stopped in order before it was done; running it again goes on where it stopped."""
+
+
 class UsageError(SodalyteError):
     """What was asked for cannot be done as asked."""
 
@@ -46,6 +50,18 @@ class WorkspaceError(UsageError):
 
 class QueryError(UsageError):
     """A query term cannot be understood."""
+
+
+class ConfigurationError(UsageError):
+    """A configuration file cannot be read, or holds an unknown key or an impossible value."""
+
+
+class CampaignError(UsageError):
+    """A campaign file cannot be read, or asks for something impossible."""
+
+
+class ClusterError(UsageError):
+    """A cluster's queueing system does not answer, or refuses what it is asked for."""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
