@@ -7,6 +7,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+REHEARSAL = "REHEARSAL"
+"""With what the level of theory of a rehearsal begins, and no other."""
+
 Status = Literal["ok", "refused"]
 
 
@@ -34,6 +37,11 @@ class Subject(BaseModel):
     level: str = Field(description="level of theory: engine, model and versions")
     recipe: str
     calculations: tuple[str, ...] = Field(default=(), description="uuids of the calculations it rests on")
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether a stand-in computed this in VASP's place, so that it is a result of no level of theory."""
+        return self.level.startswith(REHEARSAL)
 
 
 class Result(Subject):

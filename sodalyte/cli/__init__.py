@@ -9,7 +9,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from sodalyte import __version__
+from sodalyte.cli.doctor import doctor
 from sodalyte.cli.query import query
+from sodalyte.cli.rehearse import rehearse
 from sodalyte.cli.report import report
 from sodalyte.cli.run import run
 from sodalyte.errors import SodalyteError
@@ -25,6 +27,8 @@ app = typer.Typer(
 app.command()(run)
 app.command()(query)
 app.command()(report)
+app.command()(rehearse)
+app.command()(doctor)
 
 
 def _show_version(wanted: bool) -> None:

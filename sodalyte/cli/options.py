@@ -25,8 +25,8 @@ DatabaseOption = Annotated[
         "--database",
         metavar="URI",
         envvar="SODALYTE_DATABASE",
-        help="lite://DIR or mongodb://...; the folder 'database' of the workspace if not given. "
-        "An address with a password belongs into the environment variable.",
+        help="lite://DIR or mongodb://...; if not given that of sodalyte.toml, else the folder 'database' of the "
+        "workspace. An address with a password belongs into the environment variable.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -53,5 +53,13 @@ def workspace_path(workspace: Path | None, *, create: bool = False) -> Path:
 
 
 def database_uri(database: str | None, workspace: Path) -> str:
-    """Return the address of the database: the one given, or the workspace's own."""
-    return database or f"lite://{workspace / 'database'}"
+    """Return the address of the database: the one given, that of the configuration, or the workspace's own.
+
+    Raises
+    ------
+    ConfigurationError
+        The configuration or its credentials file cannot be read.
+    """
+    from sodalyte.configuration import database_address, load_configuration
+
+    return database or database_address(load_configuration(workspace), workspace)

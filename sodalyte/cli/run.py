@@ -9,7 +9,6 @@ import typer
 from sodalyte.cli.options import DatabaseOption, JsonOption, WorkspaceOption, database_uri, workspace_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from pathlib import Path
 
     from sodalyte.analysis.results import Result
@@ -45,64 +44,34 @@ def run(
     folder = workspace_path(workspace, create=True)
     uri = database_uri(database, folder)
 
+    from sodalyte.cli.pages import formulas, write_page
     from sodalyte.cli.progress import Progress
+    from sodalyte.configuration import exported, load_configuration
     from sodalyte.database import open_database, results_of
     from sodalyte.inputs.engine import get_engine
     from sodalyte.launchers import local
     from sodalyte.launchers.identity import identify
-    from sodalyte.report import Run, write_report
     from sodalyte.structures import load
     from sodalyte.workflows import ANALYSES, screen
     from sodalyte.workflows.screening import parse_analyses
 
     chosen = _recipe(recipe, temperatures)
     analyses = ANALYSES if only is None else parse_analyses(only)
-    chosen_engine = get_engine(engine)
     loaded = [load(material) for material in materials]
-    with open_database(uri):
-        pass
-    flow = identify(screen(loaded, engine=chosen_engine, recipe=chosen, analyses=analyses))
-    with Progress(quiet=json) as progress:
+    with exported(load_configuration(folder).vasp.environment()), Progress(quiet=json) as progress:
+        flow = identify(screen(loaded, engine=get_engine(engine), recipe=chosen, analyses=analyses))
+        with open_database(uri):
+            pass
         summary = local.run(flow, database=uri, root=folder / "runs", workers=workers, on_event=progress.show)
     with open_database(uri) as store:
         results = results_of(store, summary.uuids)
-    names = list(dict.fromkeys(material.formula for material in loaded))
-    words = [*(material.label for material in loaded), engine, chosen.label]
-    page = None
-    if results:
-        page = write_report(
-            results,
-            folder / "reports" / _folder_name(words, analyses),
-            title=", ".join(dict.fromkeys(f"{material.formula} ({material.variant})" for material in loaded)),
-            order=names,
-            run=Run(command=_command(), notes=tuple(f"{chosen.label} recipe: {line}" for line in chosen.left_open)),
-        )
+    page = write_page(results, loaded, engine=engine, recipe=chosen, analyses=analyses, reports=folder / "reports")
     if json:
         typer.echo(_as_json(summary, results, page))
     else:
-        _tell(summary, results, page, order=names)
+        _tell(summary, results, page, order=formulas(loaded))
     if not summary.succeeded:
         raise typer.Exit(1)
-
-
-def _folder_name(words: list[str], analyses: Collection[str]) -> str:
-    """Return a name for the report's folder, of letters that every file system takes."""
-    import re
-
-    from sodalyte.workflows import ANALYSES
-
-    chosen = [] if set(analyses) == set(ANALYSES) else list(analyses)
-    return re.sub(r"[^\w.+-]+", "_", "-".join([*dict.fromkeys(words), *chosen]))[:200]
-
-
-def _command() -> str:
-    """Return what was typed, without the address of the database, which may hold a password."""
-    import shlex
-    import sys
-
-    words = iter(sys.argv[1:])
-    kept = [word for word in words if not word.startswith("--database") or (word == "--database" and not next(words))]
-    return shlex.join(["sodalyte", *kept])
 
 
 def _recipe(name: str, temperatures: str | None) -> Recipe:

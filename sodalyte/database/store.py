@@ -24,9 +24,20 @@ OUTPUTS, BLOBS, RESULTS = "outputs", "blobs", "results"
 INDEXES: dict[str, tuple[tuple[tuple[str, ...], bool], ...]] = {
     OUTPUTS: ((("uuid", "index"), True),),
     BLOBS: ((("blob_uuid",), True), (("job_uuid", "job_index"), False)),
-    RESULTS: ((("material", "property"), False), (("property", "value"), False), (("status",), False)),
+    RESULTS: (
+        (("material", "polymorph", "property", "temperature", "scheme", "created_at", "_id"), False),
+        (("property", "value"), False),
+        (("status", "material"), False),
+        (("level", "recipe"), False),
+        (("value",), False),
+        (("created_at",), False),
+        (("key",), False),
+    ),
 }
 """For each collection its indexes: the fields, the most selective first, and whether they are unique together."""
+
+COLUMNS = {RESULTS: ("uncertainty", "interval_95.0", "interval_95.1", "unit", "level", "recipe", "reason")}
+"""Further fields that a database without a server filters and sorts by without loading documents."""
 
 
 class Database:
@@ -152,6 +163,8 @@ def _open_files(address: str, folder: Path, *, create: bool) -> Database:
                 lite.open_collection(client, NAME, name)
             if create:
                 database._declare_indexes()
+                for name, paths in COLUMNS.items():
+                    database.collection(name)._store.add_columns(paths)
     except BaseException:
         database.close()
         raise

@@ -17,19 +17,24 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from sodalyte.database.trajectories import TRAJECTORY_ROOT, Segment, write_segment
-from sodalyte.errors import CalculationError
+from sodalyte.errors import CalculationError, StoppedError
+from sodalyte.interruption import stop_requested, time_left
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sodalyte.inputs.potential import Potential
 
+_MARGIN = 20.0
+"""Seconds before the deadline at which a segment ends with the steps it has: enough to write and store them."""
+
 
 class State(BaseModel):
     """Everything that the next step depends on, to the last bit.
 
     ``positions`` (angstrom, never wrapped) and ``momenta`` (ASE units) have shape (n_atoms, 3); ``thermostat`` holds
-    the chain's coordinates and momenta, each of shape (chain_length,).
+    the chain's coordinates and momenta, each of shape (chain_length,). An engine that continues from a file of its own
+    keeps the text of that file in ``restart``, and in ``conserved`` (eV) where the conserved energy goes on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +43,8 @@ class State(BaseModel):
     positions: list[list[float]]
     momenta: list[list[float]]
     thermostat: list[list[float]]
+    restart: str = ""
+    conserved: float | None = None
 
 
 class SegmentDoc(BaseModel):
@@ -53,6 +60,8 @@ class SegmentDoc(BaseModel):
         Level of theory.
     temperature
         Of the thermostat, K.
+    step_seconds
+        Wall time of a step, where it was measured.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,6 +70,7 @@ class SegmentDoc(BaseModel):
     state: State
     level: str
     temperature: float
+    step_seconds: float | None = None
 
 
 @dataclass
@@ -77,7 +87,7 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
     temperature
         K.
     steps
-        Steps of this segment.
+        Steps of this segment, fewer when a stop is requested or time runs out.
     time_step, thermostat_time
         fs.
     sample_interval
@@ -114,6 +124,8 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
         ------
         CalculationError
             The atoms flew apart.
+        StoppedError
+            There was no time for a single step.
         """
         atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
         atoms.calc = self.potential.load(atoms.copy())
@@ -126,16 +138,22 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
             self._draw_velocities(atoms)
         motion = self._integrator(atoms, state)
         frames: list[_Frame] = [] if state else [_Frame.of(atoms, motion, 0)]
+        last = first
         for step in range(first + 1, first + self.steps + 1):
+            if stop_requested() or time_left() < _MARGIN:
+                break
             motion.step()
+            last = step
             if step % self.sample_interval == 0:
                 frames.append(_Frame.of(atoms, motion, step))
+        if last == first:
+            raise StoppedError(f"no time is left for dynamics at {self.temperature:g} K from step {first} on")
         if not np.isfinite(atoms.get_positions()).all():
-            raise CalculationError(f"dynamics at {self.temperature:g} K blew up between steps {first} and {step}")
+            raise CalculationError(f"dynamics at {self.temperature:g} K blew up between steps {first} and {last}")
         return SegmentDoc(
-            segment=self._write(atoms, frames, first),
+            segment=self._write(atoms, frames, first, last),
             state=State(
-                step=first + self.steps,
+                step=last,
                 positions=atoms.get_positions().tolist(),
                 momenta=atoms.get_momenta().tolist(),
                 thermostat=[motion._thermostat._eta.tolist(), motion._thermostat._p_eta.tolist()],
@@ -163,7 +181,7 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
         motion._thermostat = thermostat
         return motion
 
-    def _write(self, atoms: Atoms, frames: list[_Frame], first: int) -> Segment:
+    def _write(self, atoms: Atoms, frames: list[_Frame], first: int, last: int) -> Segment:
         root = Path(os.environ.get(TRAJECTORY_ROOT, "."))
         uuid = CURRENT_JOB.job.uuid
         return write_segment(
@@ -179,7 +197,7 @@ class NoseHooverMaker(Maker):  # type: ignore[misc]
             time_step=self.time_step,
             sample_interval=self.sample_interval,
             first_step=first,
-            last_step=first + self.steps,
+            last_step=last,
             attributes={"level": self.potential.level, "thermostat_temperature": self.temperature},
         )
 

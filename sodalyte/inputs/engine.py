@@ -19,6 +19,10 @@ _SHIPPED = {
     "chgnet": "sodalyte.inputs.potential:CHGNet",
     "sevennet": "sodalyte.inputs.potential:SevenNet",
     "einstein": "sodalyte.inputs.einstein:EinsteinCrystal",
+    "gpaw": "sodalyte.inputs.gpaw:Gpaw",
+    "vasp": "sodalyte.inputs.vasp.engine:Vasp",
+    "rehearsal-einstein": "sodalyte.inputs.vasp.engine:rehearsal_einstein",
+    "rehearsal-chgnet": "sodalyte.inputs.vasp.engine:rehearsal_chgnet",
 }
 
 
@@ -64,6 +68,12 @@ class Engine(Protocol):
         :class:`sodalyte.inputs.dynamics.SegmentDoc`.
         """
         ...
+
+
+def configured(engine: Engine, recipe: Recipe) -> Engine:
+    """Return the engine with the electronic settings of ``recipe``, so that its ``level`` names them, if it has any."""
+    adapt = getattr(engine, "for_recipe", None)
+    return adapt(recipe) if adapt else engine
 
 
 def engine_names() -> list[str]:

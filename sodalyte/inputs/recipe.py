@@ -35,6 +35,9 @@ class Electronic(_Section):
     kpoints: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         default=(3, 3, 3), description="Gamma-centred grid, the same for unit cells and supercells"
     )
+    kpoint_density: PositiveFloat | None = Field(
+        default=None, description="in place of kpoints: Gamma-centred points per reciprocal volume, angstrom^3"
+    )
     spin_polarised: bool = False
 
 
@@ -95,6 +98,11 @@ class Stability(_Section):
 
     fmax: PositiveFloat = Field(
         default=0.02, description="as that of the relaxation, for competing phases, eV/angstrom"
+    )
+    kpoint_density: PositiveFloat = Field(
+        default=64.0,
+        description="Gamma-centred k-points of competing phases per reciprocal volume, angstrom^3: the Materials "
+        "Project's, which is 3x3x3 for the 16 atoms of Na3SbS4",
     )
     entry_uncertainty: float = Field(default=0.025, ge=0, description="eV/atom, one standard deviation, uncorrelated")
     correction_uncertainty: float = Field(default=0.009, ge=0, description="eV per S, one standard deviation, shared")
@@ -172,7 +180,12 @@ class Recipe(_Section):
 
     def for_competing_phases(self) -> Self:
         """Return the recipe that relaxes the phases a material competes with."""
-        return self.override({"relaxation": {"fmax": self.stability.fmax}})
+        return self.override(
+            {
+                "relaxation": {"fmax": self.stability.fmax},
+                "electronic": {"kpoint_density": self.stability.kpoint_density},
+            }
+        )
 
     @classmethod
     def load(cls, name_or_path: str) -> Self:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -16,16 +17,22 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from jobflow import Flow, Job, JobStore
 from maggma.stores import MongoStore
 from monty.json import jsanitize
+from pymongo import ReplaceOne
+from pymongo.errors import ConnectionFailure, DuplicateKeyError
 
 from sodalyte.database import Database, save_results
-from sodalyte.database.store import OUTPUTS
+from sodalyte.database.store import BLOBS, OUTPUTS
 from sodalyte.database.trajectories import TRAJECTORY_ROOT
+from sodalyte.errors import CalculationError, DatabaseError
 from sodalyte.launchers.identity import INCOMPLETE, as_json, identify, is_identified
+from sodalyte.launchers.orphans import end_orphans, signature
 
 if TYPE_CHECKING:
     from jobflow.core.schemas import JobStoreDocument
 
 OUTCOME = "outcome"
+OWNER = ".owner"
+"""File in a run folder: who runs the job there. It is gone when the job has ended in order."""
 
 
 class Outcome(TypedDict):
@@ -38,6 +45,57 @@ class Outcome(TypedDict):
     stop_jobflow: bool
 
 
+class HeldError(CalculationError):
+    """Another process is running the job, or runs in its folder."""
+
+
+class KeptError(DatabaseError):
+    """A job is finished, but the database is away: ``path`` keeps all that it wants to store."""
+
+    def __init__(self, path: Path, outcome: Outcome) -> None:
+        super().__init__(f"the database is away; the output is kept in {path} and delivered later ('sodalyte sync')")
+        self.path = path
+        self.outcome = outcome
+
+
+@dataclass
+class Record:
+    """All that a job wants to store: its output document, the large parts of it, its results.
+
+    ``outcome`` is None for a job that ran although a parent had failed: it does not count as finished.
+    """
+
+    document: dict[str, Any]
+    blobs: list[dict[str, Any]] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+    def deliver(self, database: Database) -> Outcome | None:
+        """Store everything, the output last; doing it again changes nothing.
+
+        Returns
+        -------
+        Outcome or None
+            The outcome in the store: of this record, or of who was first.
+        """
+        blobs = [ReplaceOne({"blob_uuid": blob["blob_uuid"]}, blob, upsert=True) for blob in self.blobs]
+        if blobs:
+            database.collection(BLOBS).bulk_write(blobs, ordered=False)
+        output = self.document["output"]
+        if self.outcome is not None and isinstance(output, dict) and output.get("results"):
+            save_results(database, output["results"])
+        outputs = database.collection(OUTPUTS)
+        try:
+            outputs.insert_one(self.document)
+        except DuplicateKeyError:
+            identity = {key: self.document[key] for key in ("uuid", "index")}
+            unfinished = identity | {OUTCOME: {"$exists": False}}
+            self.document.pop("_id", None)
+            if not outputs.replace_one(unfinished, self.document).matched_count:
+                stored: Outcome = outputs.find_one(identity, {OUTCOME: 1})[OUTCOME]
+                return stored
+        return self.outcome
+
+
 class Executor:
     """Runs jobs one at a time against a database.
 
@@ -47,44 +105,72 @@ class Executor:
         Where references are resolved and outputs kept.
     root
         Folder of run folders, journal and locks, shared by all processes that could run the same jobs.
+    keep
+        Keeps a finished job's record on disk when the database is away, and says where.
     """
 
-    def __init__(self, database: Database, root: Path) -> None:
+    def __init__(self, database: Database, root: Path, *, keep: Callable[[Record], Path] | None = None) -> None:
         self._database = database
         self._root = root
+        self._keep = keep
         self._recorder = _Recorder(database.job_store)
         root.mkdir(parents=True, exist_ok=True)
         self._locks = (root / ".locks").open("a")
         self._journal = (root / "journal.txt").open("a", buffering=1)
         os.environ[TRAJECTORY_ROOT] = str(root.parent / "trajectories")
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: Job, *, wait: bool = True) -> Outcome:
         """Run ``job`` in a folder of its own and store its output, unless it is finished already.
 
         The output, what the job asks of the launcher, and the mark that it is finished are one document, written at
-        once; scientific results (an output's ``results``) are saved just before. A lock, which the system releases when
-        the process dies, keeps a second process from running the same job at the same time.
+        once; large parts and scientific results (an output's ``results``) are saved just before. A lock, which the
+        system releases when the process dies, keeps a second process from running the same job at the same time. The
+        name of the owner in the run folder is the second line: where a file system lost the lock and somebody else has
+        begun, the output is refused, because the folder was shared.
+
+        Parameters
+        ----------
+        wait
+            For a process that is running the same job, until it has ended.
+
+        Raises
+        ------
+        HeldError
+            Somebody else runs the job and ``wait`` is false, or has taken it over meanwhile.
+        KeptError
+            The job is finished, the database is away.
         """
-        with self._alone(job):
+        with self._alone(job, wait=wait):
             stored = {document["index"]: document.get(OUTCOME) for document in _stored(self._database, job.uuid)}
             finished: Outcome | None = stored.get(job.index)
             if finished is not None:
                 return finished
-            self._note("start", job)
-            with chdir(run_folder(self._root, job.uuid, job.index)):
-                response = job.run(self._recorder)
-            outcome = Outcome(
-                replace=_as_json(response.replace, job),
-                detour=_as_json(response.detour, job),
-                addition=_as_json(response.addition, job),
-                stop_children=response.stop_children,
-                stop_jobflow=response.stop_jobflow,
-            )
-            if job.index in stored:
-                self._recorder.remove_docs({"uuid": job.uuid, "index": job.index})
-            self._recorder.commit(self._database, None if job.metadata.get(INCOMPLETE) else outcome)
+            folder = run_folder(self._root, job.uuid, job.index)
+            with _owned(folder) as still_owned:
+                self._note("start", job)
+                with chdir(folder):
+                    response = job.run(self._recorder)
+                outcome = Outcome(
+                    replace=_as_json(response.replace, job),
+                    detour=_as_json(response.detour, job),
+                    addition=_as_json(response.addition, job),
+                    stop_children=response.stop_children,
+                    stop_jobflow=response.stop_jobflow,
+                )
+                record = self._recorder.record(None if job.metadata.get(INCOMPLETE) else outcome)
+                if not still_owned():
+                    raise HeldError(f"{folder} was taken over by another process; the output of this one is refused")
+                outcome = self._store(record, outcome)
             self._note("end", job)
             return outcome
+
+    def _store(self, record: Record, outcome: Outcome) -> Outcome:
+        try:
+            return record.deliver(self._database) or outcome
+        except (ConnectionFailure, DatabaseError) as error:
+            if self._keep is None or not _is_away(error):
+                raise
+            raise KeptError(self._keep(record), outcome) from error
 
     def _note(self, event: str, job: Job) -> None:
         """Write a line to the journal of executions: time, event, uuid-index, process, name."""
@@ -92,10 +178,13 @@ class Executor:
         self._journal.write(f"{now} {event} {job.uuid}-{job.index} {os.getpid()} {job.name}\n")
 
     @contextmanager
-    def _alone(self, job: Job) -> Iterator[None]:
+    def _alone(self, job: Job, *, wait: bool) -> Iterator[None]:
         """Hold the lock of ``job``: one byte of one file, at an offset that its uuid and index give."""
         where = (int(job.uuid.replace("-", "")[:14], 16) << 6) + job.index % 64
-        fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, where)
+        try:
+            fcntl.lockf(self._locks, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, where)
+        except BlockingIOError:
+            raise HeldError(f"{job.name} is still running in another process") from None
         try:
             yield
         finally:
@@ -124,34 +213,63 @@ def _stored(database: Database, uuid: str | dict[str, list[str]]) -> Iterable[di
     return documents
 
 
-class _NewDocuments(MongoStore):  # type: ignore[misc]
-    """The documents' store, for documents that are not there yet: one insertion instead of a search and a write."""
+@contextmanager
+def _owned(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Sign a run folder; what a predecessor that was killed left running in it is ended first.
+
+    Gives a function that tells whether the signature is still there.
+    """
+    path = folder / OWNER
+    if path.exists():
+        end_orphans(folder, path.read_text())
+    mine = signature()
+    path.write_text(mine)
+
+    def still_owned() -> bool:
+        return path.exists() and path.read_text() == mine
+
+    try:
+        yield still_owned
+    finally:
+        if still_owned():
+            path.unlink()
+
+
+class _Captured(MongoStore):  # type: ignore[misc]
+    """A store that is read as it is, and keeps what is to be written."""
+
+    written: list[dict[str, Any]]
 
     def update(self, docs: list[dict[str, Any]], key: Any = None) -> None:  # noqa: ARG002
-        self._collection.insert_many(docs)
+        self.written = docs
 
 
 class _Recorder(JobStore):  # type: ignore[misc]
     """A job store that keeps what a job writes until everything about the job is known."""
 
     def __init__(self, store: JobStore) -> None:
-        documents = _NewDocuments.from_collection(store.docs_store._collection)
-        super().__init__(documents, additional_stores=store.additional_stores, save=store.save, load=store.load)
+        documents = _Captured.from_collection(store.docs_store._collection)
+        blobs = {name: _Captured.from_collection(kept._collection) for name, kept in store.additional_stores.items()}
+        super().__init__(documents, additional_stores=blobs, save=store.save, load=store.load)
         self._document: JobStoreDocument | None = None
         self._save: Any = None
 
     def update(self, docs: JobStoreDocument, key: Any = None, save: Any = None) -> None:  # noqa: ARG002
         self._document, self._save = docs, save
 
-    def commit(self, database: Database, outcome: Outcome | None) -> None:
-        """Store what the job wrote, with its outcome; without one it does not count as finished."""
+    def record(self, outcome: Outcome | None) -> Record:
+        """Return what the job wrote, with its outcome; without one it does not count as finished."""
         document = jsanitize(self._document, strict=True, allow_bson=True)
         if outcome is not None:
             document[OUTCOME] = outcome
-            output = document["output"]
-            if isinstance(output, dict) and output.get("results"):
-                save_results(database, output["results"])
+        blobs = self.additional_stores["data"]
+        blobs.written = []
         super().update(document, save=self._save)
+        return Record(self.docs_store.written[0], blobs.written, outcome)
+
+
+def _is_away(error: Exception) -> bool:
+    return isinstance(error, ConnectionFailure) or isinstance(error.__cause__, ConnectionFailure)
 
 
 def _as_json(flow: Flow | None, parent: Job) -> str | None:

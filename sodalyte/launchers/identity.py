@@ -85,9 +85,14 @@ def _identity(document: dict[str, Any]) -> str:
 
 
 def _nameless(value: Any, *, maker: bool = False) -> Any:
-    """Return the value without the names of makers, to which jobflow copies the names of their jobs."""
+    """Return the value without the names of makers, to which jobflow copies the names of their jobs.
+
+    Numbers count to ten digits: the last ones of a cell depend on the processor.
+    """
     if isinstance(value, dict):
         maker = maker or str(value.get("@class")).endswith("Maker")
         kept = {key: part for key, part in value.items() if not (maker and key == "name")}
         return {key: _nameless(part, maker=key == "@bound") for key, part in kept.items()}
+    if isinstance(value, float):
+        return round(float(f"{value:.10g}"), 10) + 0.0
     return [_nameless(part) for part in value] if isinstance(value, list) else value

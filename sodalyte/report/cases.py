@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sodalyte.analysis.figures.notation import formula, scheme_label, unit_symbol
-from sodalyte.analysis.results import Guard, Result
+from sodalyte.analysis.results import REHEARSAL, Guard, Result
 from sodalyte.errors import UsageError
 
 
@@ -104,7 +104,7 @@ def arrange(results: Iterable[Result | Mapping[str, Any]], *, order: Sequence[st
     Raises
     ------
     UsageError
-        There are none, or one is not a result.
+        There are none, one is not a result, or those of a rehearsal would stand beside others.
     """
     groups: dict[tuple[str, str, str, str], list[Result]] = {}
     for document in results:
@@ -112,6 +112,7 @@ def arrange(results: Iterable[Result | Mapping[str, Any]], *, order: Sequence[st
         groups.setdefault((result.material, result.polymorph, result.level, result.recipe), []).append(result)
     if not groups:
         raise UsageError("there are no results to report; run a material first: sodalyte run Na3SbS4")
+    _refuse_mixture([found[0] for found in groups.values()])
     names = Counter(identity[:2] for identity in groups)
     conditions = {identity[2:] for identity in groups}
     wanted = {name: place for place, name in reversed(list(enumerate(order)))}
@@ -157,6 +158,16 @@ def _validated(document: Result | Mapping[str, Any]) -> Result:
         ) from error
 
 
+def _refuse_mixture(examples: Sequence[Result]) -> None:
+    """Refuse results of a rehearsal beside others: side by side, the one would be taken for the other."""
+    others = [result.level for result in examples if not result.is_rehearsal]
+    if 0 < len(others) < len(examples):
+        raise UsageError(
+            "results of a rehearsal, which are not DFT, cannot stand in one report with others; choose with "
+            f"'level ~ ^{REHEARSAL}' or 'level = {_printable(others[0])}'"
+        )
+
+
 def _printable(text: str) -> str:
     """Keep a name on one line and in one direction, whatever characters a file's name holds."""
     return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
@@ -176,6 +187,8 @@ def _label(
     """Name a case; level and recipe are added where the name alone would be ambiguous."""
     material, polymorph, level, recipe = identity
     label = _printable(f"{formula(material)} ({polymorph})")
+    if level.startswith(REHEARSAL):
+        label += ", rehearsal"
     if names[material, polymorph] == 1:
         return label
     levels, recipes = (len(set(values)) for values in zip(*conditions, strict=True))

@@ -161,6 +161,7 @@ def _page(cases: Sequence[Case], drawn: Sequence[Plate], *, title: str, run: Run
         parts=parts,
         levels=tuple(dict.fromkeys(case.level for case in cases)),
         recipes=tuple(dict.fromkeys(case.recipe for case in cases)),
+        rehearsal=cases[0].results[0].is_rehearsal,
         quick=any(case.recipe.startswith("quick") for case in cases),
         numbers={source.key: position for position, source in enumerate(cited, start=1)},
         cited=cited,

@@ -117,7 +117,11 @@ def inline_svg(picture: Picture) -> Markup:
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - written by the line itself
 
 
-def _drawn(name: str, title: str, caption: str, figure: Figure) -> Picture:
+def _drawn(name: str, title: str, caption: str, figure: Figure, example: Result) -> Picture:
+    """Render a figure; one of a rehearsal, as ``example`` is, says so at its right edge, wherever its file may go."""
+    if example.is_rehearsal:
+        words = "rehearsal, not DFT"
+        figure.text(1.0, 0.5, words, rotation=90, ha="right", va="center", fontsize="x-small", alpha=0.7)
     return Picture(name, title, caption, figure=figure, svg=render(figure, "svg"))
 
 
@@ -151,7 +155,7 @@ def _decomposition(case: Case, scheme: str, colour: str) -> Picture:
     figure = decomposition_figure(
         result, colour=colour, reduction_limit=reduction, oxidation_limit=oxidation, published=published
     )
-    return replace(_drawn(name, title, caption, figure), staircase=tuple(staircase))
+    return replace(_drawn(name, title, caption, figure, result), staircase=tuple(staircase))
 
 
 def _displacement(case: Case, colour: str) -> Picture:
@@ -168,7 +172,7 @@ def _displacement(case: Case, colour: str) -> Picture:
         "6D, where D was not refused. Dotted: one hop; a curve that stays below it shows vibration, not diffusion."
     )
     figure = msd_figure(list(latest.values()), colour=colour, diffusivities=case.all("diffusivity"))
-    return _drawn(name, title, caption, figure)
+    return _drawn(name, title, caption, figure, observations[-1])
 
 
 def _compared(
@@ -184,7 +188,8 @@ def _arrhenius(samples: list[Sample]) -> Picture:
         "Points: diffusivities with one standard uncertainty. Solid: the fit over the temperatures that were "
         "simulated, with its 95 % band from the covariance of prefactor and energy. Dashed: extrapolation to 300 K."
     )
-    return _drawn("arrhenius", "Diffusivity against temperature", caption, arrhenius_figure(samples))
+    figure = arrhenius_figure(samples)
+    return _drawn("arrhenius", "Diffusivity against temperature", caption, figure, samples[0].results[0])
 
 
 def _elasticity(samples: list[Sample], cases: Sequence[Case]) -> Picture:
@@ -198,7 +203,7 @@ def _elasticity(samples: list[Sample], cases: Sequence[Case]) -> Picture:
         "stems from metals, a solid counts as ductile. Dashed: the ratio that the paper quotes."
     )
     figure = elasticity_figure(samples, published_ratios=ratios)
-    return _drawn("elasticity", "Elastic moduli and Pugh's line", caption, figure)
+    return _drawn("elasticity", "Elastic moduli and Pugh's line", caption, figure, samples[0].results[0])
 
 
 def _cells(samples: list[Sample]) -> Picture:
@@ -206,7 +211,7 @@ def _cells(samples: list[Sample]) -> Picture:
         "Relaxed lattice constants and density against the measured ones. The calculated cell is that of 0 K without "
         "zero-point motion, the measured one that of room temperature."
     )
-    return _drawn("cells", "Relaxed cells against experiment", caption, cells_figure(samples))
+    return _drawn("cells", "Relaxed cells against experiment", caption, cells_figure(samples), samples[0].results[0])
 
 
 def _absent(result: Result | None) -> str:

@@ -17,6 +17,9 @@ from sodalyte.structures.symmetry import conventional, reduced, symmetry
 
 Defect = Literal["none", "na_vacancy", "na_interstitial"]
 
+NET_CHARGE = "net_charge"
+"""Key of a structure's properties under which its net charge reaches the engine, in elementary charges."""
+
 MIN_VOID_RADIUS = 1.9
 """Distance, angstrom, from an interstitial to the nearest ion, below which there is no room for Na+: Shannon's radius
 of Na+ (1.02 in sixfold coordination) and nearly as much for a neighbouring cation."""
@@ -40,7 +43,8 @@ class ModelCell:
         Which one.
     net_charge
         Nominal ionic charge of the cell in elementary charges, every ion keeping its oxidation state: -1 for a
-        missing Na+, +1 for an extra one. An engine without charges computes the neutral cell.
+        missing Na+, +1 for an extra one, so that a closed-shell crystal stays one. It also stands in the structure's
+        properties under ``NET_CHARGE``: VASP sets NELECT by it, an engine without charges computes the neutral cell.
     description
         Defect, concentration and site in words.
     na_sites
@@ -52,6 +56,10 @@ class ModelCell:
     net_charge: int
     description: str
     na_sites: int
+
+    def __post_init__(self) -> None:
+        if self.net_charge:
+            self.structure.properties[NET_CHARGE] = self.net_charge
 
 
 def supercell(structure: Structure, scaling: tuple[int, int, int] = (2, 2, 2)) -> Structure:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from jobflow import Flow
 
 from sodalyte.errors import UsageError, suggestion
+from sodalyte.inputs.engine import configured
 from sodalyte.workflows.dynamics import DynamicsMaker
 from sodalyte.workflows.elasticity import ElasticityMaker
-from sodalyte.workflows.relaxation import RelaxationMaker
+from sodalyte.workflows.relaxation import RelaxationMaker, label_of
 from sodalyte.workflows.stability import StabilityMaker
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ _MAKERS: dict[str, type[DynamicsMaker | ElasticityMaker | StabilityMaker]] = {
     "elasticity": ElasticityMaker,
     "stability": StabilityMaker,
 }
+_STAGES = {DynamicsMaker: "dynamics", ElasticityMaker: "elastic", StabilityMaker: "relax"}
+_ASK_FOR_MORE = ("dynamics ", "strain ")
+"""How the names of those jobs begin that ask for calculations when they run."""
+
 ANALYSES = ("relaxation", *_MAKERS)
 
 
@@ -37,16 +42,26 @@ def screen(
     analyses
         Some of ``ANALYSES``.
     """
+    engine = configured(engine, recipe)
     relaxation = RelaxationMaker.from_engine(engine, recipe)
     makers = [maker.from_engine(engine, recipe) for name, maker in _MAKERS.items() if name in analyses]
     relaxed = [(material, relaxation.make(material)) for material in materials]
-    return Flow(
-        [
-            *(flow for _, flow in relaxed),
-            *(maker.make(material, flow.output) for maker in makers for material, flow in relaxed),
-        ],
-        name="screening",
-    )
+    analysed = [
+        (material, _STAGES[type(maker)], maker.make(material, flow.output))
+        for maker in makers
+        for material, flow in relaxed
+    ]
+    parts = [*((material, "relax", flow) for material, flow in relaxed), *analysed]
+    for material, stage, flow in parts:
+        _label(flow, material=label_of(material), stage=stage)
+    return Flow([flow for _, _, flow in parts], name="screening")
+
+
+def _label(flow: Flow, *, material: str, stage: str) -> None:
+    """Note in every job which material it is for, and in which stage of the screening it is."""
+    for job, _ in flow.iterflow():
+        computes = job.maker is not None or job.name.startswith(_ASK_FOR_MORE)
+        job.update_metadata({"material": material, "stage": stage if computes else "analysis"}, dynamic=False)
 
 
 def parse_analyses(text: str) -> list[str]:

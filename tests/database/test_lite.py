@@ -1,7 +1,9 @@
 import time
+from datetime import datetime, timedelta
 
 import litemongo
 import pytest
+from bson import ObjectId
 from database_processes import finish, run
 from litemongo.sqlite_store import ServerStore
 from pymongo.errors import DuplicateKeyError
@@ -66,12 +68,19 @@ def test_a_lookup_decodes_as_few_documents_among_many_as_among_few(handles, monk
     assert work(100) == few < 10
 
 
-def test_a_document_that_nobody_has_indexed_yet_is_found(handles, monkeypatch):
-    """It may have been written just after a lookup indexed what it knew of."""
+def test_a_document_that_changes_just_before_it_is_looked_up_is_found(handles, monkeypatch):
     one, other = (handle.database[RESULTS] for handle in handles)
-    monkeypatch.setattr(one._store, "_index_changed", lambda: None)
-    other.insert_one({"material": "new"})
-    assert one.find_one({"material": "new"})
+    other.insert_one({"material": "new", "unit": "V"})
+    assert one.count_documents({"material": "new"}) == 1
+    known = one._store.columns
+
+    def change_first():
+        monkeypatch.undo()
+        other.update_one({"material": "new"}, {"$set": {"unit": "eV"}})
+        return known()
+
+    monkeypatch.setattr(one._store, "columns", change_first)
+    assert one.find_one({"material": "new"})["unit"] == "eV"
 
 
 def test_documents_that_plain_litemongo_wrote_are_found(folder, handles):
@@ -85,7 +94,7 @@ def test_an_index_declared_later_covers_what_is_there(handles):
     one.insert_many([{"uuid": str(number), "index": 1, "state": "ready"} for number in range(3)])
     other.create_index([("state", 1)])
     assert len(list(one.find({"state": "ready"}))) == 3
-    assert one._store._plan({"state": "ready"}) is not None
+    assert one._store.count({"state": "ready"}) == 3
 
 
 @pytest.mark.parametrize(
@@ -124,6 +133,108 @@ def test_indexes_change_no_answer(handles, criteria):
     reference.insert_many(documents)
     handles[0].insert_many(documents)
     assert list(handles[1].find(criteria, sort=[("_id", 1)])) == list(reference.find(criteria, sort=[("_id", 1)]))
+
+
+MOMENT = datetime(2026, 11, 22, 12, 30, 1, 250_000)
+SINGLE = [
+    None,
+    1,
+    2.5,
+    -3,
+    2**53 + 1,
+    "",
+    "a",
+    "b\u00e9",
+    False,
+    True,
+    MOMENT,
+    MOMENT + timedelta(days=1),
+    ObjectId("6" * 24),
+]
+
+
+@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        {},
+        *({"material": value} for value in SINGLE),
+        *({"material": {name: value}} for name in ("$lt", "$lte", "$gt", "$gte", "$ne") for value in SINGLE[1:]),
+        {"material": {"$in": [None, 2.5, "a"]}},
+        {"material": {"$nin": [None, 2.5, "a"]}},
+        {"material": {"$regex": "^[ab]"}},
+        {"material": {"$regex": "^A", "$options": "i"}},
+        {"material": {"$gte": -3, "$lt": 2}},
+        {"$or": [{"material": {"$gt": 2}}, {"material": "a"}, {"unit": "V"}]},
+        {"$or": [{"material": 4}, {"$and": [{"property": "p2"}, {"material": {"$exists": False}}]}]},
+        {"$nor": [{"material": 4}]},
+        {"material": {"$not": {"$gt": 1}}},
+    ],
+)
+def test_columns_change_no_answer(handles, criteria, way):
+    """Filters, orders, limits and counts of single values, as mongomock-ng knows MongoDB's semantics of them."""
+    import mongomock_ng
+
+    documents = [
+        {"_id": number, "material": value, "property": f"p{number % 3}"} for number, value in enumerate(SINGLE)
+    ]
+    documents.append({"_id": len(documents), "property": "p2"})
+    reference = mongomock_ng.MongoClient().test.results
+    one, other = (handle.database[RESULTS] for handle in handles)
+    reference.insert_many(documents)
+    one.insert_many(documents)
+    sort = [("material", way), ("_id", 1)]
+    expected = list(reference.find(criteria, sort=sort))
+    assert [document["_id"] for document in other.find(criteria, sort=sort)] == [found["_id"] for found in expected]
+    assert list(other.find(criteria, {"property": 1}, sort=sort, skip=1, limit=2)) == list(
+        reference.find(criteria, {"property": 1}, sort=sort, skip=1, limit=2)
+    )
+    assert other.count_documents(criteria) == len(expected)
+
+
+@pytest.mark.parametrize("by", ["$material", {"m": "$material", "p": "$property"}, None, "$unit"])
+def test_groups_are_counted_as_by_documents(handles, by):
+    import mongomock_ng
+
+    documents = [{"material": value, "property": "p"} for value in ["a", "b", "a", None, 2.0]]
+    reference = mongomock_ng.MongoClient().test.results
+    reference.insert_many(documents)
+    handles[0].database[RESULTS].insert_many(documents)
+    pipeline = [{"$match": {"property": "p"}}, {"$group": {"_id": by, "n": {"$sum": 1}}}]
+    found = handles[1].database[RESULTS].aggregate(pipeline)
+    expected = reference.aggregate(pipeline)
+    assert sorted(str(group["_id"]) + str(group["n"]) for group in found) == sorted(
+        str(group["_id"]) + str(group["n"]) for group in expected
+    )
+
+
+def test_a_sorted_query_decodes_no_more_documents_than_it_returns(handles, monkeypatch):
+    results = handles[0].database[RESULTS]
+    results.insert_many([{"material": f"m{number % 7}", "property": "p", "value": -number} for number in range(500)])
+    assert results.count_documents({"property": "p"}) == 500
+    documents = results._store._documents
+    decode, decoded = documents._decode_doc, []
+    monkeypatch.setattr(documents, "_decode_doc", lambda text: decoded.append(1) or decode(text))
+    found = list(results.find({"property": "p", "value": {"$lt": -9}}, sort=[("value", 1)], limit=5))
+    assert [document["value"] for document in found] == [-499, -498, -497, -496, -495]
+    assert len(decoded) == 5
+    assert results.count_documents({"material": "m3"}) == 71
+    assert len(decoded) == 5
+
+
+def test_a_database_of_the_first_layout_is_read(folder):
+    with litemongo.MongoClient(ServerStore(folder)) as client:
+        outputs = client[NAME][OUTPUTS]
+        outputs.insert_many([output(number) for number in range(3)])
+        connection = outputs._store._connection
+        connection.executescript(
+            "CREATE TABLE lookup(path, value, id); CREATE TABLE changed(id PRIMARY KEY);"
+            "CREATE TRIGGER note_insert AFTER INSERT ON documents BEGIN INSERT INTO changed VALUES(new._id); END;"
+        )
+    with open_database(f"lite://{folder}") as database:
+        outputs = database.collection(OUTPUTS)
+        outputs.insert_one(output(3))
+        assert outputs.count_documents({"uuid": {"$in": ["u0", "u3"]}}) == 2
 
 
 def test_a_refused_write_leaves_nothing_and_holds_no_lock(handles):

@@ -6,7 +6,7 @@ from jobflow import job
 from pymongo.errors import DuplicateKeyError
 
 from sodalyte.database import Database, open_database, store
-from sodalyte.database.store import OUTPUTS
+from sodalyte.database.store import INDEXES, OUTPUTS, RESULTS
 from sodalyte.errors import DatabaseError
 
 
@@ -49,7 +49,10 @@ def test_indexes_are_declared_once(address, database):
     declared = database.results.index_information()
     with open_database(address) as again:
         assert again.results.index_information() == declared
-    assert {index["key"][0][0] for index in declared.values()} == {"_id", "material", "property", "status"}
+    assert {index["key"][0][0] for index in declared.values()} == {
+        "_id",
+        *(fields[0] for fields, _ in INDEXES[RESULTS]),
+    }
 
 
 def test_closing_twice_does_nothing(address):

@@ -1,4 +1,7 @@
-"""The MongoDB server of the tests: SODALYTE_TEST_MONGODB_URI, else a mongod on the PATH, else the stand-in."""
+"""The MongoDB server of the tests: SODALYTE_TEST_MONGODB_URI, else a mongod on the PATH, else the stand-in.
+
+Tests that kill the server start one of their own, ``restartable_mongodb``: a mongod on the PATH, else the stand-in.
+"""
 
 import os
 import shutil
@@ -6,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pymongo
@@ -15,42 +17,67 @@ import pytest
 STANDIN = Path(__file__).parents[1] / "mongodb" / "standin.py"
 
 
+class Server:
+    """A server process that keeps its port and its data while it is killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.uri = f"mongodb://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Start the process and wait until it answers."""
+        port = str(self.port)
+        if mongod := shutil.which("mongod"):
+            words = [mongod, "--dbpath", str(self.folder), "--port", port, "--bind_ip", "127.0.0.1", "--nounixsocket"]
+        else:
+            words = [sys.executable, str(STANDIN), "--data", str(self.folder), "--port", port]
+        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        with pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=30_000) as client:
+            client.admin.command("ping")
+
+    def kill9(self) -> None:
+        """Kill the process as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End the process in order, if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+
+    def restart(self) -> None:
+        """Start again on the same port and data."""
+        self.stop()
+        self.start()
+
+    def commands(self) -> dict[str, int]:
+        """Return how many commands of each name, or of each kind from a mongod, the server has run."""
+        with pymongo.MongoClient(self.uri) as client:
+            status = client.admin.command("serverStatus")
+        return status["commands"] if "commands" in status else status["opcounters"]
+
+
 @pytest.fixture(scope="session")
 def mongodb_uri(tmp_path_factory) -> Iterator[str]:
     """Address of a MongoDB server, without a database name."""
     given = os.environ.get("SODALYTE_TEST_MONGODB_URI")
     if given:
         yield given
-    elif mongod := shutil.which("mongod"):
-        with _mongod(mongod, tmp_path_factory.mktemp("mongod")) as uri:
-            yield uri
-    else:
-        with _standin() as uri:
-            yield uri
+        return
+    server = Server(tmp_path_factory.mktemp("mongodb"))
+    server.start()
+    yield server.uri
+    server.stop()
 
 
-@contextmanager
-def _mongod(program: str, folder: Path) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    where = ["--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
-    with _process([program, *where], stdout=subprocess.DEVNULL):
-        uri = f"mongodb://127.0.0.1:{port}"
-        with pymongo.MongoClient(uri, serverSelectionTimeoutMS=30_000) as client:
-            client.admin.command("ping")
-        yield uri
-
-
-@contextmanager
-def _standin() -> Iterator[str]:
-    with _process([sys.executable, str(STANDIN)], stdout=subprocess.PIPE) as process:
-        yield process.stdout.readline().decode().strip()
-
-
-@contextmanager
-def _process(words: list[str], *, stdout: int) -> Iterator[subprocess.Popen]:
-    with subprocess.Popen(words, stdout=stdout) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
+@pytest.fixture
+def restartable_mongodb(tmp_path_factory) -> Iterator[Server]:
+    """Give a running server that the test may kill and start again; its data outlives the process."""
+    server = Server(tmp_path_factory.mktemp("mongodb"))
+    server.start()
+    yield server
+    server.stop()

@@ -89,3 +89,12 @@ def collect(numbers):
 def replaced_by_failure():
     failing = fail("inside")
     return Response(replace=Flow([failing], output=failing.output))
+
+
+def dynamic_flow():
+    """A flow of every kind of response, and how its jobs feed each other."""
+    grown = grow(1, limit=4)
+    detoured = detour(grown.output)
+    added = addition(detoured.output)
+    stopped = stop_children(added.output)
+    return Flow([grown, detoured, added, stopped, add(stopped.output, 1), add(detoured.output, added.output)])

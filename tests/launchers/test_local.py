@@ -6,16 +6,13 @@ from maggma.stores import MemoryStore
 from trivial import (
     Multiply,
     add,
-    addition,
     collect,
-    detour,
     die,
+    dynamic_flow,
     fail,
-    grow,
     log_and_sleep,
     needs_file,
     replaced_by_failure,
-    stop_children,
     stop_everything,
 )
 
@@ -41,15 +38,6 @@ def outputs(uri):
     with open_database(uri) as database:
         documents = database.job_store.docs_store.query({}, properties=["uuid", "index", "output"])
         return {(document["uuid"], document["index"]): document["output"] for document in documents}
-
-
-def dynamic_flow():
-    """A flow of every kind of response, and how its jobs feed each other."""
-    grown = grow(1, limit=4)
-    detoured = detour(grown.output)
-    added = addition(detoured.output)
-    stopped = stop_children(added.output)
-    return Flow([grown, detoured, added, stopped, add(stopped.output, 1), add(detoured.output, added.output)])
 
 
 def test_a_dynamic_flow_ends_as_with_run_locally(launch, uri):

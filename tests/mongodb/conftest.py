@@ -1,1 +1,1 @@
-from mongodb_server import mongodb_uri  # noqa: F401
+from mongodb_server import mongodb_uri, restartable_mongodb  # noqa: F401

@@ -71,3 +71,26 @@ def test_counting_grouping_and_deleting(collection):
 def test_what_a_server_refuses_is_an_operation_failure(collection):
     with pytest.raises(OperationFailure):
         collection.database.command("noSuchCommand")
+
+
+def test_a_killed_server_keeps_what_it_acknowledged(restartable_mongodb):
+    with pymongo.MongoClient(restartable_mongodb.uri) as client:
+        things = client["kept"]["things"]
+        things.create_index("number", unique=True)
+        for round_ in range(3):
+            for number in range(100 * round_, 100 * (round_ + 1)):
+                things.insert_one({"number": number})
+            restartable_mongodb.kill9()
+            restartable_mongodb.start()
+            assert sorted(thing["number"] for thing in things.find()) == list(range(100 * (round_ + 1)))
+        with pytest.raises(DuplicateKeyError):
+            things.insert_one({"number": 7})
+
+
+def test_the_server_counts_commands(restartable_mongodb):
+    before = restartable_mongodb.commands()
+    with pymongo.MongoClient(restartable_mongodb.uri) as client:
+        client["counted"]["things"].insert_one({})
+        list(client["counted"]["things"].find())
+    after = restartable_mongodb.commands()
+    assert after["insert"] == before.get("insert", 0) + 1

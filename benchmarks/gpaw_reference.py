@@ -1,0 +1,114 @@
+"""Computes the PAW-PBE reference set that ships with sodalyte, and exports what is finished.
+
+    python benchmarks/gpaw_reference.py compute WORKSPACE    days; killed at any moment, it goes on where it stopped
+    python benchmarks/gpaw_reference.py list                 what it will compute, cheapest first
+    python benchmarks/gpaw_reference.py export WORKSPACE     what is finished, into the data file that ships
+
+It runs what ``sodalyte run Na3SbS4 Na3PS4 Na3SbS4_c Na3PS4_c --only stability,elasticity --engine gpaw --recipe paper``
+runs, in the order of cost; the largest cells come after the strained ones.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from jobflow import Flow, Job
+
+from sodalyte.database import open_database
+from sodalyte.database.store import OUTPUTS
+from sodalyte.inputs.engine import configured, get_engine
+from sodalyte.inputs.recipe import Recipe
+from sodalyte.inputs.reference import Calculation, read, write
+from sodalyte.launchers import local
+from sodalyte.launchers.execution import OUTCOME
+from sodalyte.launchers.identity import identify
+from sodalyte.structures import load
+from sodalyte.workflows import screen
+
+ANALYSES = ("relaxation", "stability", "elasticity")
+MATERIALS = ("Na3SbS4", "Na3PS4", "Na3SbS4_c", "Na3PS4_c")
+LARGE = 60.0
+"""Cost, in units of the 16-atom cell of Na3SbS4, from which a competing phase waits for the elastic tensors."""
+
+SHIPPED = Path(str(files("sodalyte.inputs"))) / "gpaw_reference.jsonl"
+
+
+def flow() -> Flow:
+    """Return the flow of the reference set with priorities by cost."""
+    recipe = Recipe.paper()
+    engine = configured(get_engine("gpaw"), recipe)
+    materials = [load(name) for name in MATERIALS]
+    whole = identify(screen(materials, engine=engine, recipe=recipe, analyses=ANALYSES))
+    for job in whole.jobs:
+        if (cost := cost_of(job)) is not None:
+            job.metadata["priority"] = round(1000 / cost) + 1 if cost < LARGE else -round(cost)
+    return whole
+
+
+def cost_of(job: Job) -> float | None:
+    """Estimate the cost of an ionic step relative to the tetragonal cell of Na3SbS4; None for an analysis."""
+    if not hasattr(job.maker, "potential"):
+        return None
+    from pymatgen.io.ase import AseAtomsAdaptor
+    from spglib import get_ir_reciprocal_mesh, get_symmetry_dataset
+
+    atoms = AseAtomsAdaptor.get_atoms(job.function_args[0], msonable=False)
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    grid = job.maker.potential.grid(atoms)
+    found = get_symmetry_dataset(cell, symprec=0.01)
+    mapping, _ = get_ir_reciprocal_mesh(grid, cell, symprec=0.01)
+    irreducible = len(np.unique(mapping))
+    return float(irreducible / 6 * (atoms.get_volume() / 381) * (len(atoms) / 16) ** 1.5) if found else None
+
+
+def compute(workspace: Path) -> None:
+    """Run the reference set with one worker, one line per event."""
+    summary = local.run(
+        flow(), database=f"lite://{workspace / 'database'}", root=workspace / "runs", workers=1, on_event=show
+    )
+    for failure in summary.failures:
+        print(f"failed: {failure.name}: {failure.error} (see {failure.traceback})")
+    print(f"{summary.ran} ran, {summary.reused} reused, {summary.not_run} not run")
+
+
+def show(event: local.Event) -> None:
+    """Print an event."""
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    what = f"{event.kind:8s} {event.task.name} {event.task.uuid}"
+    print(now, what, f"{event.seconds:.0f} s" if event.seconds else "", event.error, flush=True)
+
+
+def export(workspace: Path) -> None:
+    """Add the finished calculations of a workspace to the file that ships."""
+    kept = {each.uuid: each for each in read(SHIPPED.read_text())} if SHIPPED.exists() else {}
+    before = len(kept)
+    with open_database(f"lite://{workspace / 'database'}", create=False) as database:
+        for document in database.collection(OUTPUTS).find({"output.ase_calculator_name": "Gpaw"}):
+            if OUTCOME in document and not document["metadata"].get("shipped"):
+                kept[document["uuid"]] = Calculation.from_document(document)
+    write(list(kept.values()), SHIPPED)
+    print(f"{len(kept)} calculations in {SHIPPED}, {len(kept) - before} of them new")
+
+
+def main() -> None:
+    """Do what the command line says."""
+    match sys.argv[1:]:
+        case ["compute", workspace]:
+            compute(Path(workspace).absolute())
+        case ["export", workspace]:
+            export(Path(workspace).absolute())
+        case ["list"]:
+            costs = [(cost_of(job), job) for job in flow().jobs]
+            for cost, job in sorted(((cost, job) for cost, job in costs if cost), key=lambda pair: pair[0]):
+                atoms = len(job.function_args[0])
+                print(f"{cost:8.2f} {atoms:4d} atoms {job.metadata['priority']:6d} {job.uuid} {job.name}")
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""VASP: input sets, potentials, supervision, and reading what it wrote."""

@@ -1,0 +1,268 @@
+"""How launches end: completed, failed, released, lost. Each way begins with the one command that only one can win."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pymongo import UpdateMany, UpdateOne
+
+from sodalyte.launchers.execution import finished_outcomes
+from sodalyte.launchers.fireworks.documents import OWN, action_document, now
+from sodalyte.launchers.fireworks.graph import Collections, key_of_workflow, record_failure, record_success, settle
+from sodalyte.launchers.fireworks.records import (
+    ARCHIVED,
+    COMPLETED,
+    FIZZLED,
+    MAX_ATTEMPTS,
+    READY,
+    RUNNING,
+    WAITING,
+    Claim,
+    Running,
+)
+
+if TYPE_CHECKING:
+    from sodalyte.database import Database
+    from sodalyte.launchers.execution import Outcome
+
+_KEPT_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a launch ended without an answer, and what is to follow."""
+
+    cause: str
+    reason: str
+    retry: bool | None
+    counted: bool = True
+    overrides: dict[str, float] = field(default_factory=dict)
+    stacktrace: str = ""
+
+    def retries(self, claim: Claim) -> bool:
+        """Whether the job runs again."""
+        return claim.attempt < MAX_ATTEMPTS if self.retry is None else self.retry
+
+
+def as_claim(document: dict[str, Any], launch_id: int) -> Claim:
+    """Return a firework's document as the claim of a launch."""
+    spec = document["spec"]
+    own = spec.get(OWN, {})
+    task = spec["_tasks"][0]
+    links = own.get("links")
+    return Claim(
+        fw_id=document["fw_id"],
+        launch_id=launch_id,
+        name=document["name"],
+        uuid=spec["job_uuid"],
+        index=spec["job_index"],
+        job=task["job"],
+        workflow=own.get("workflow", ""),
+        campaign=spec.get("campaign", ""),
+        material=spec.get("material", ""),
+        stage=spec.get("stage", ""),
+        priority=spec.get("_priority", 0),
+        attempt=1 + sum(attempt.get("counted", True) for attempt in own.get("attempts", ())),
+        incomplete=bool(own.get("incomplete") or spec.get("_fizzled_parents")),
+        shared=own.get("shared", False),
+        alone=own.get("alone", False),
+        root=task.get("root", ""),
+        overrides=own.get("overrides", {}),
+        links=None if links is None else {child: list(parents) for child, parents in links},
+    )
+
+
+def complete(collections: Collections, claim: Claim, outcome: Outcome) -> bool:
+    """See :meth:`Launchpad.complete`."""
+    action = action_document(defuse_children=outcome["stop_children"], defuse_workflow=outcome["stop_jobflow"])
+    kept = outcome if claim.incomplete and any(outcome.values()) else None
+    if not _end_launch(
+        collections, claim.launch_id, COMPLETED, _lasted(claim) | {"action": action, "sodalyte.outcome": kept}
+    ):
+        state = _launch(collections, claim.launch_id).get("state")
+        if state != COMPLETED:
+            return False
+    _follow_success(collections, claim, outcome)
+    return True
+
+
+def _follow_success(collections: Collections, claim: Claim, outcome: Outcome) -> None:
+    ready = record_success(collections, claim, outcome)
+    requests: list[UpdateMany | UpdateOne] = []
+    if ready is None:
+        settle(collections, key_of_workflow(collections, claim))
+    elif ready:
+        waiting = {"fw_id": {"$in": ready}, "state": WAITING}
+        change = {"state": READY, "updated_on": now(), f"spec.{OWN}.incomplete": False}
+        requests.append(UpdateMany(waiting, {"$set": change}))
+    done = {"$set": {"state": COMPLETED, "updated_on": now()}, "$unset": {f"spec.{OWN}.claim": True}}
+    requests.append(UpdateOne({"fw_id": claim.fw_id, "launches": claim.launch_id, "state": RUNNING}, done))
+    collections.fireworks.bulk_write(requests)
+
+
+def end(collections: Collections, claim: Claim, ending: Ending) -> bool:
+    """End a claim without an answer; see :meth:`Launchpad.fail` and :meth:`Launchpad.release`."""
+    retry = ending.retries(claim)
+    state = FIZZLED if ending.counted else ARCHIVED
+    changes = _lasted(claim) | {
+        "action": action_document(reason=f"{ending.cause}: {ending.reason}", stacktrace=ending.stacktrace),
+        "sodalyte.end": _as_document(ending) | {"retry": retry},
+    }
+    if not _end_launch(collections, claim.launch_id, state, changes):
+        return False
+    _follow_failure(collections, claim, ending, retry=retry)
+    return True
+
+
+def _follow_failure(collections: Collections, claim: Claim, ending: Ending, *, retry: bool) -> None:
+    launch = _launch(collections, claim.launch_id)
+    seen = launch.get("sodalyte", {})
+    attempt = {
+        "cause": ending.cause,
+        "reason": ending.reason,
+        "when": now(),
+        "launch_id": claim.launch_id,
+        "slurm_job": seen.get("slurm_job", ""),
+        "node": seen.get("node") or seen.get("host", ""),
+        "counted": ending.counted,
+    }
+    attempts = {f"spec.{OWN}.attempts": {"$each": [attempt], "$slice": -_KEPT_ATTEMPTS}}
+    change: dict[str, Any] = {
+        "$set": {"state": READY if retry else FIZZLED, "updated_on": now()},
+        "$unset": {f"spec.{OWN}.claim": True},
+        "$push": attempts,
+    }
+    change["$set"] |= {f"spec.{OWN}.overrides.{name}": value for name, value in ending.overrides.items()}
+    if progress := seen.get("progress"):
+        change["$set"][f"spec.{OWN}.progress"] = progress
+    if retry:
+        change["$push"]["archived_launches"] = claim.launch_id
+        change["$pull"] = {"launches": claim.launch_id}
+    else:
+        record_failure(collections, claim)
+    query = {"fw_id": claim.fw_id, "launches": claim.launch_id, "state": RUNNING}
+    collections.fireworks.update_one(query, change)
+    if not retry:
+        settle(collections, key_of_workflow(collections, claim))
+
+
+def lost(collections: Collections, database: Database, run: Running, ending: Ending) -> bool:
+    """See :meth:`Launchpad.lost`."""
+    claim = _claim_of(collections, run)
+    if claim is None:
+        return False
+    outcome = finished_outcomes(database, [run.uuid]).get((run.uuid, run.index))
+    if run.launch_state:
+        return complete(collections, claim, outcome) if outcome is not None else end(collections, claim, ending)
+    if outcome is not None:
+        _follow_success(collections, claim, outcome)
+    else:
+        retry = ending.retries(claim)
+        _follow_failure(collections, claim, ending, retry=retry)
+    return True
+
+
+def repair(collections: Collections, database: Database) -> int:
+    """See :meth:`Launchpad.repair`."""
+    repaired = 0
+    for run in running(collections, {}):
+        if run.launch_state in (RUNNING, ""):
+            continue
+        claim = _claim_of(collections, run)
+        if claim is None:
+            continue
+        repaired += 1
+        launch = _launch(collections, run.launch_id)["sodalyte"]
+        if run.launch_state == COMPLETED:
+            kept = launch.get("outcome")
+            outcome = kept or finished_outcomes(database, [run.uuid]).get((run.uuid, run.index)) or _nothing()
+            _follow_success(collections, claim, outcome)
+        else:
+            known = launch.get("end") or {"cause": "crash", "reason": "ended by FireWorks", "retry": False}
+            _follow_failure(collections, claim, Ending(**known), retry=known["retry"])
+    return repaired
+
+
+def running(collections: Collections, query: dict[str, Any]) -> list[Running]:
+    """See :meth:`Launchpad.running`."""
+    fields = {"spec._tasks": 0, f"spec.{OWN}.links": 0}
+    found = list(collections.fireworks.find({"state": RUNNING} | query, fields))
+    numbers = [number for document in found for number in document["launches"][-1:]]
+    launches = {
+        launch["launch_id"]: launch
+        for launch in collections.launches.find({"launch_id": {"$in": numbers}}, {"action": 0, "sodalyte.outcome": 0})
+    }
+    return [_running(document, launches) for document in found]
+
+
+def _running(document: dict[str, Any], launches: dict[int, dict[str, Any]]) -> Running:
+    number = (document["launches"] or [0])[-1]
+    launch = launches.get(number, {})
+    spec = document["spec"]
+    own = spec.get(OWN, {})
+    signed = own.get("claim", {}) | launch.get("sodalyte", {})
+    return Running(
+        fw_id=document["fw_id"],
+        launch_id=number,
+        name=document["name"],
+        uuid=spec.get("job_uuid", ""),
+        index=spec.get("job_index", 0),
+        campaign=spec.get("campaign", ""),
+        material=spec.get("material", ""),
+        stage=spec.get("stage", ""),
+        attempt=signed.get("attempt", 1),
+        launch_state=launch.get("state", ""),
+        pilot=signed.get("pilot", ""),
+        host=signed.get("host") or launch.get("host", ""),
+        pid=signed.get("pid", 0),
+        slot=signed.get("slot", 0),
+        slurm_job=signed.get("slurm_job", ""),
+        slurm_step=signed.get("slurm_step", ""),
+        node=signed.get("node", ""),
+        deadline=signed.get("deadline"),
+        started=signed.get("started") or str(document["updated_on"]),
+        heartbeat=signed.get("heartbeat") or str(document["updated_on"]),
+        progress=signed.get("progress", {}),
+    )
+
+
+def _claim_of(collections: Collections, run: Running) -> Claim | None:
+    query = {"fw_id": run.fw_id, "launches": run.launch_id, "state": RUNNING}
+    document = collections.fireworks.find_one(query)
+    return None if document is None else as_claim(document, run.launch_id)
+
+
+def _end_launch(collections: Collections, launch_id: int, state: str, changes: dict[str, Any]) -> bool:
+    """Turn a launch from RUNNING into an end; False if it has ended already."""
+    moment = datetime.now(UTC)
+    change: dict[str, Any] = {
+        "$set": {"state": state, "time_end": moment.isoformat(), **changes},
+        "$push": {"state_history": {"state": state, "created_on": moment.isoformat()}},
+    }
+    query = {"launch_id": launch_id, "state": RUNNING}
+    return bool(collections.launches.update_one(query, change).matched_count)
+
+
+def _lasted(claim: Claim) -> dict[str, float]:
+    return {"runtime_secs": round(time.time() - claim.started, 3)}
+
+
+def _launch(collections: Collections, launch_id: int) -> dict[str, Any]:
+    found: dict[str, Any] | None = collections.launches.find_one({"launch_id": launch_id}, {"state": 1, "sodalyte": 1})
+    return found or {}
+
+
+def _as_document(ending: Ending) -> dict[str, Any]:
+    return {
+        "cause": ending.cause,
+        "reason": ending.reason,
+        "counted": ending.counted,
+        "overrides": ending.overrides,
+    }
+
+
+def _nothing() -> Outcome:
+    return {"replace": None, "detour": None, "addition": None, "stop_children": False, "stop_jobflow": False}

@@ -1,0 +1,365 @@
+"""The worker of a campaign: pulls fireworks and runs them, one after the other, until too little time is left.
+
+Started as ``python -m sodalyte.launchers.fireworks.pilot SETTINGS``, where SETTINGS is a JSON file that only its owner
+may read. Jobs run in a process of their own (:mod:`~sodalyte.launchers.fireworks.child`). SIGTERM and SIGUSR1, and the
+approach of the deadline in the environment, end the pilot in order: the job that runs is asked to stop, and goes back
+to the queue with what it has done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sodalyte import interruption
+from sodalyte.errors import ConfigurationError, DatabaseError, SodalyteError
+from sodalyte.launchers.fireworks.child import Child
+from sodalyte.launchers.fireworks.progress import read_progress
+from sodalyte.launchers.fireworks.records import PILOT_MEMORY, Pilot
+
+if TYPE_CHECKING:
+    from sodalyte.database import Database
+    from sodalyte.launchers.fireworks.launchpad import Claim, Launchpad
+
+Answer = TypeVar("Answer")
+
+HEARTBEAT = 15.0
+"""Seconds between two notes of a running job's progress."""
+
+ANSWER_TIMEOUT = 20.0
+"""Seconds in which the database has to answer a command."""
+
+LAST_MOMENT = 15.0
+"""Seconds before the deadline at which a job that did not stop is killed."""
+
+_FIRST_POLL, _SLOWEST_POLL = 0.05, 1.0
+_HELD_FIRST, _HELD_LONGEST = 2.0, 60.0
+_LOOK = 0.5
+_ESTIMATE_AGE = 300.0
+_STOPPABLE = ("relax", "dynamics")
+_MARGIN = 1.2
+_HOURS_SPENT = 0.95
+"""Part of the hours that a job asks for at which an allocation that has just begun still counts as long enough."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a pilot has to know.
+
+    Attributes
+    ----------
+    database
+        Address of the database, with its password.
+    root
+        Folder of the runs.
+    campaign
+        Only its jobs; of all campaigns if it is empty.
+    idle
+        Seconds without work after which the pilot ends.
+    minimum
+        Seconds that have to be left for another job to begin.
+    warning
+        Seconds before the deadline at which jobs are asked to stop.
+    patience
+        Seconds for which a database that is away is waited for.
+    threads
+        Of numerical libraries; what the environment says if it is None.
+    """
+
+    database: str
+    root: Path
+    campaign: str = ""
+    idle: float = 60.0
+    minimum: float = 60.0
+    warning: float = 120.0
+    patience: float = 600.0
+    threads: int | None = None
+
+    def write(self, path: Path) -> None:
+        """Write the file with which a pilot is started; only its owner may read it."""
+        document = {key: str(value) if key == "root" else value for key, value in asdict(self).items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            json.dump(document, file)
+
+    @classmethod
+    def read(cls, path: Path) -> Settings:
+        """Read such a file; what else stands in it is passed over.
+
+        Raises
+        ------
+        ConfigurationError
+            It cannot be read, or others may read it.
+        """
+        try:
+            mode = path.stat().st_mode
+            document = json.loads(path.read_text())
+            known = {key: document[key] for key in cls.__dataclass_fields__ if document.get(key) is not None}
+            settings = cls(**known | {"root": Path(document["root"]), "database": document["database"]})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"the settings {path} of a pilot cannot be read: {type(error).__name__}") from None
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigurationError(f"others may read the settings {path} of a pilot; run: chmod 600 {path}")
+        return settings
+
+
+class Work:
+    """A pilot at work: claims fireworks, has its child run them, and records what becomes of them."""
+
+    def __init__(self, settings: Settings, database: Database, child: Child, me: Pilot) -> None:
+        from sodalyte.launchers.fireworks.launchpad import Launchpad
+
+        self._settings = settings
+        self._database = database
+        self._launchpad: Launchpad = Launchpad(database)
+        self._child = child
+        self._me = me
+        self._held: dict[int, tuple[float, float]] = {}
+        self._too_long: tuple[float, list[str]] = (-_ESTIMATE_AGE, [])
+        self._memory = float(os.environ.get(PILOT_MEMORY) or 0) or None
+        self.finished = 0
+
+    def run(self) -> None:
+        """Work until there is nothing to do, too little time is left, or a stop is requested.
+
+        Raises
+        ------
+        DatabaseError
+            The database stayed away.
+        """
+        last_work = time.monotonic()
+        pause = _FIRST_POLL
+        while not interruption.stop_requested() and self._time_left() > self._settings.minimum:
+            claim = self._claim()
+            if claim is not None:
+                self._fly(claim)
+                last_work, pause = time.monotonic(), _FIRST_POLL
+                continue
+            if time.monotonic() - last_work > self._settings.idle:
+                break
+            time.sleep(min(pause, self._settings.idle))
+            pause = min(2 * pause, _SLOWEST_POLL)
+
+    def _time_left(self) -> float:
+        return interruption.time_left() - self._settings.warning
+
+    def _claim(self) -> Claim | None:
+        now = time.monotonic()
+        left = interruption.time_left()
+        claims = self._persist(
+            lambda: self._launchpad.claim(
+                self._me,
+                campaign=self._settings.campaign or None,
+                avoid=[number for number, (until, _) in self._held.items() if until > now],
+                stages=self._stages_too_long(),
+                memory=self._memory,
+                hours=None if left == float("inf") else left / 3600 / _HOURS_SPENT,
+                root=str(self._settings.root),
+            )
+        )
+        return claims[0] if claims else None
+
+    def _stages_too_long(self) -> list[str]:
+        """Return the stages whose jobs, judged by the last ones, would not end in time and cannot be stopped."""
+        left = self._time_left()
+        if left == float("inf"):
+            return []
+        looked, _ = self._too_long
+        if time.monotonic() - looked > _ESTIMATE_AGE:
+            needed = self._persist(self._launchpad.seconds_needed)
+            stages = [stage for stage, seconds in needed.items() if _MARGIN * seconds > left]
+            self._too_long = time.monotonic(), [stage for stage in stages if stage not in _STOPPABLE]
+        return self._too_long[1]
+
+    def _fly(self, claim: Claim) -> None:
+        """Run a claimed job and record how it ended."""
+        self._child.give(claim)
+        answer = self._wait(claim)
+        if answer is None:
+            self._crashed(claim)
+        elif "over" in answer:
+            self._overdue(claim)
+        elif "outcome" in answer:
+            outcome = answer["outcome"]
+            self._persist(lambda: self._launchpad.complete(claim, outcome), claim)
+            self.finished += 1
+        elif "kept" in answer:
+            self._deliver(claim)
+        elif "held" in answer:
+            _, waited = self._held.get(claim.fw_id, (0.0, _HELD_FIRST / 2))
+            self._held[claim.fw_id] = (
+                time.monotonic() + min(2 * waited, _HELD_LONGEST),
+                min(2 * waited, _HELD_LONGEST),
+            )
+            self._persist(lambda: self._launchpad.release(claim, answer["held"]), claim)
+        elif "stopped" in answer or "away" in answer:
+            reason = answer.get("stopped") or answer["away"]
+            self._persist(lambda: self._launchpad.release(claim, reason), claim)
+        else:
+            self._failed(claim, answer)
+
+    def _failed(self, claim: Claim, answer: dict[str, Any]) -> None:
+        cause, reason = answer["cause"], answer["error"]
+        again = None if cause == "OUT_OF_MEMORY" else False
+        more = {"memory": 2 * self._memory} if again is None and self._memory else {}
+        self._persist(
+            lambda: self._launchpad.fail(
+                claim, cause, reason, retry=again, overrides=more, stacktrace=answer["traceback"]
+            ),
+            claim,
+        )
+
+    def _crashed(self, claim: Claim) -> None:
+        """Record that the child died, and replace it."""
+        how = self._child.bury()
+        reason = f"its process ended with {how}" if how.startswith("exit") else f"its process was {how}"
+        self._persist(lambda: self._launchpad.fail(claim, "CRASHED", reason, retry=None), claim)
+        if not interruption.stop_requested():
+            self._child.start()
+            make_ready(self._child)
+
+    def _wait(self, claim: Claim) -> dict[str, Any] | None:
+        """Wait for the child's answer, or the last moment; note its progress, and ask it to stop when it must."""
+        asked = 0.0
+        noted = time.monotonic()
+        while not self._child.link.poll(_LOOK):
+            now = time.monotonic()
+            if not asked and (interruption.stop_requested() or self._time_left() <= 0):
+                asked = now
+                self._child.request_stop()
+            if interruption.time_left() < LAST_MOMENT:
+                break
+            if now - noted > HEARTBEAT:
+                noted = now
+                self._note_progress(claim)
+        else:
+            return self._child.take()
+        return {"over": True}
+
+    def _overdue(self, claim: Claim) -> None:
+        """Kill a job that did not stop; the pilot ends after it."""
+        self._note_progress(claim)
+        self._child.end()
+        interruption.request_stop()
+        reason = "it did not stop before the time limit"
+        self._persist(lambda: self._launchpad.fail(claim, "TIMEOUT", reason, retry=None), claim)
+
+    def _note_progress(self, claim: Claim) -> None:
+        import pymongo
+        from pymongo.errors import PyMongoError
+
+        folder = self._settings.root / claim.uuid[:2] / f"{claim.uuid}-{claim.index}"
+        progress = read_progress(folder, seconds=time.time() - claim.started)
+        try:
+            with pymongo.timeout(_LOOK):
+                self._launchpad.progress(claim, progress)
+        except PyMongoError:
+            return  # the job goes on; the next note will do
+
+    def _deliver(self, claim: Claim) -> None:
+        """Deliver the output of a job that the child could not store."""
+        from sodalyte.launchers.fireworks import spool
+
+        self._persist(lambda: spool.deliver(self._database, self._settings.root), claim)
+        self.finished += 1
+
+    def _persist(self, action: Callable[[], Answer], claim: Claim | None = None) -> Answer:
+        """Do something with the database, again and again while it is away.
+
+        Raises
+        ------
+        DatabaseError
+            It stayed away.
+        """
+        import pymongo
+
+        deadline = min(time.monotonic() + self._settings.patience, time.monotonic() + interruption.time_left())
+        pause = _FIRST_POLL
+        failed = False
+        while True:
+            try:
+                with self._database.answering(), pymongo.timeout(ANSWER_TIMEOUT):
+                    if failed:
+                        self._launchpad.disown(self._me, claim)
+                    return action()
+            except DatabaseError as error:
+                if not _is_away(error.__cause__):
+                    raise
+                if time.monotonic() + pause > deadline or (interruption.stop_requested() and claim is None):
+                    raise
+                failed = True
+                time.sleep(pause)
+                pause = min(2 * pause, 5.0)
+
+
+def _is_away(error: BaseException | None) -> bool:
+    from pymongo.errors import ConnectionFailure
+
+    return isinstance(error, ConnectionFailure) or bool(getattr(error, "timeout", False))
+
+
+def make_ready(child: Child) -> None:
+    """Wait until a child has started.
+
+    Raises
+    ------
+    DatabaseError
+        It cannot open the database, or it died.
+    """
+    answer = child.take()
+    if answer is None:
+        raise DatabaseError(f"the process for jobs died as it started ({child.bury()}); its log says why")
+    if "unready" in answer:
+        raise DatabaseError(answer["unready"])
+
+
+def run(settings: Settings) -> int:
+    """Be a pilot; return how many jobs were finished.
+
+    Raises
+    ------
+    DatabaseError
+        The database does not answer at the start, or stayed away later.
+    """
+    from sodalyte.database import open_database
+    from sodalyte.launchers.fireworks import spool
+
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda *_: interruption.request_stop())
+    deadline = float(os.environ[interruption.DEADLINE]) if interruption.DEADLINE in os.environ else None
+    me = Pilot.here(slot=int(os.environ.get("SLURM_PROCID", "0")), deadline=deadline)
+    settings.root.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        database = stack.enter_context(open_database(settings.database))
+        log = settings.root / "pilots" / f"{me.uuid}.log"
+        log.parent.mkdir(exist_ok=True)
+        child = Child(database=settings.database, root=settings.root, log=log, threads=settings.threads)
+        stack.callback(child.end)
+        make_ready(child)
+        spool.deliver(database, settings.root)
+        work = Work(settings, database, child, me)
+        work.run()
+        return work.finished
+
+
+def main() -> None:
+    """Run a pilot from the command line."""
+    try:
+        run(Settings.read(Path(sys.argv[1])))
+    except SodalyteError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Slurm clusters: allocations in which pilots pull jobs, and the truth about how they end."""

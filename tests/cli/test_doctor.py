@@ -1,0 +1,147 @@
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from sodalyte import cli, machine
+from sodalyte.configuration import DATABASE, POTCAR_FUNCTIONAL, POTCAR_LIBRARY, VASP_COMMAND, VASP_GAMMA_COMMAND
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch, tmp_path):
+    for name in (DATABASE, VASP_COMMAND, VASP_GAMMA_COMMAND, POTCAR_LIBRARY, POTCAR_FUNCTIONAL, "PMG_VASP_PSP_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def doctor(capsys, monkeypatch):
+    """Run ``sodalyte doctor``; return exit status and the checks by name."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sodalyte", "doctor", "--json", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        streams = capsys.readouterr()
+        answer = json.loads(streams.out)
+        assert answer["ok"] == (caught.value.code == 0)
+        assert all(check["advice"] for check in answer["checks"] if check["status"] != "ok")
+        return caught.value.code, {check["name"]: check for check in answer["checks"]}
+
+    return run
+
+
+def executable(path: Path, text="#!/bin/sh\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def configure(tmp_path, text):
+    (tmp_path / "sodalyte-work").mkdir(exist_ok=True)
+    (tmp_path / "sodalyte-work" / "sodalyte.toml").write_text(text)
+
+
+def test_a_laptop_without_vasp_is_sound_but_not_for_vasp(doctor):
+    status, checks = doctor()
+    assert status == 0
+    assert checks["VASP"]["status"] == "warning"
+    status, checks = doctor("--engine", "vasp")
+    assert status == 1
+    assert checks["VASP"]["status"] == checks["POTCAR files (PBE)"]["status"] == "failed"
+    status, checks = doctor("--engine", "einstein")
+    assert status == 0
+    assert "VASP" not in checks
+
+
+def test_a_bad_configuration_is_named_and_the_rest_still_checked(doctor, tmp_path):
+    configure(tmp_path, "[vasp]\ncomand = 'x'\n")
+    status, checks = doctor()
+    assert status == 1
+    assert "did you mean 'command'" in checks["configuration"]["detail"]
+    assert "database" in checks
+
+
+def test_vasp_is_found_behind_its_launcher(doctor, tmp_path, monkeypatch):
+    executable(tmp_path / "bin" / "mpirun")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    configure(tmp_path, "[vasp]\ncommand = 'mpirun -np 4 vasp_std'\n")
+    _, checks = doctor("--engine", "vasp")
+    assert "vasp_std of the command" in checks["VASP"]["detail"]
+    executable(tmp_path / "bin" / "vasp_std")
+    _, checks = doctor("--engine", "vasp")
+    assert checks["VASP"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\nexec python -m sodalyte.launchers.rehearsal.vasp\n"])
+def test_the_rehearsal_is_recognised_even_in_disguise(doctor, tmp_path, monkeypatch, text):
+    disguised = executable(tmp_path / "bin" / "vasp_std", text)
+    for command in (f"{sys.executable} -m sodalyte.launchers.rehearsal.vasp", str(disguised)):
+        monkeypatch.setenv(VASP_COMMAND, command)
+        status, checks = doctor("--engine", "vasp")
+        assert status == 1
+        assert "is the rehearsal" in checks["VASP"]["detail"]
+
+
+def test_the_database_is_named_without_its_password(doctor, tmp_path):
+    (tmp_path / "secret").write_text("me:hunter2")
+    (tmp_path / "secret").chmod(0o600)
+    configure(tmp_path, f"database = 'mongodb://127.0.0.1:1/x'\ncredentials = '{tmp_path / 'secret'}'\n")
+    status, checks = doctor()
+    assert status == 1
+    assert "no database server answers at mongodb://127.0.0.1:1/x" in checks["database"]["detail"]
+    assert "hunter2" not in json.dumps(checks)
+    (tmp_path / "secret").chmod(0o644)
+    status, checks = doctor()
+    assert "others may read" in checks["database"]["detail"]
+
+
+def test_a_full_disk_and_a_read_only_folder(monkeypatch, tmp_path):
+    from shutil import _ntuple_diskusage as usage
+
+    def free(gigabytes):
+        monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage(10**13, 0, int(gigabytes * 1e9)))
+        return machine.check_disk("disk", tmp_path / "not" / "yet").status
+
+    assert [free(size) for size in (1.9, 10, 100)] == ["failed", "warning", "ok"]
+    assert machine.check_disk("disk", Path("/proc/nowhere")).status == "failed"
+
+
+def test_packages_that_are_too_old_or_missing_are_named(monkeypatch):
+    monkeypatch.setattr(machine, "requires", lambda _: ["numpy>=99", "no-such-package", "torch>=99; extra == 'x'"])
+    (check,) = machine.check_packages()
+    assert check.status == "failed"
+    assert "numpy>=99 is needed" in check.detail
+    assert "no-such-package is not installed" in check.detail
+    assert "torch" not in check.detail
+    assert "torch" in machine.check_packages("x")[0].detail
+
+
+def test_file_systems_are_told_apart(monkeypatch, tmp_path):
+    table = f"proc /proc proc rw 0 0\nserver:/home {tmp_path} nfs4 rw 0 0\nroot / ext4 rw 0 0\n"
+    (tmp_path / "mounts").write_text(table)
+    monkeypatch.setattr(
+        machine, "Path", lambda path: tmp_path / "mounts" if path == "/proc/self/mounts" else Path(path)
+    )
+    assert machine.file_system(tmp_path / "deep" / "folder") == "nfs4"
+    assert machine.file_system(Path("/")) == "ext4"
+
+
+def test_an_unknown_cluster(doctor):
+    status, checks = doctor("--cluster", "big")
+    assert status == 1
+    assert "[clusters.big]" in checks["cluster"]["detail"]
+
+
+def test_a_line_each_for_a_person(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["sodalyte", "doctor", "--engine", "vasp"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    lines = capsys.readouterr().out.splitlines()
+    starts = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert set(starts) == {"ok", "failed"}
+    assert any("sodalyte.toml" in line for line in lines if line.startswith(" "))

@@ -1,0 +1,140 @@
+"""Campaigns of trivial jobs on a private Slurm: started, watched, disturbed, and counted afterwards."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pymongo
+from jobflow import Flow, job
+from slurm_lab import wait_until
+
+from sodalyte.configuration import Cluster
+from sodalyte.database import open_database
+from sodalyte.launchers.fireworks import Launchpad
+from sodalyte.launchers.identity import identify
+from sodalyte.launchers.slurm.settings import Settings, load_state
+
+HELPERS = Path(__file__).parent
+
+
+@job
+def careful(folder, number, *, seconds=0.0, after=None):
+    """Note when it starts and ends, and whether another copy is at work in the same folder."""
+    mine = Path("at-work")
+    with Path(folder, "log").open("a") as log:
+        if mine.exists() and _alive(int(mine.read_text())):
+            print("OVERLAP", number, os.getpid(), file=log, flush=True)
+        mine.write_text(str(os.getpid()))
+        print("start", number, os.getpid(), file=log, flush=True)
+        time.sleep(seconds)
+        print("end", number, os.getpid(), file=log, flush=True)
+    mine.unlink()
+    return number
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return pid != os.getpid()
+
+
+def chains(folder, *, number, length, seconds):
+    """Return ``number`` chains of ``length`` jobs that depend on each other."""
+    jobs = []
+    for chain in range(number):
+        previous = None
+        for link in range(length):
+            name = f"{chain}.{link}"
+            jobs.append(careful(str(folder), name, seconds=seconds, after=previous and previous.output))
+            previous = jobs[-1]
+    return Flow(jobs)
+
+
+class Campaign:
+    """A campaign in its own database and workspace; a context manager that ends its managers and drops the database."""
+
+    def __init__(self, folder, lab, server, *, pause=0.5, **table):
+        self.folder, self.lab = folder, lab
+        self.pause = pause
+        self._server = server
+        self._name = f"test_{uuid.uuid4().hex}"
+        self.database = urlsplit(server)._replace(path=f"/{self._name}").geturl()
+        self.settings = Settings(
+            campaign="trivial",
+            cluster_name="lab",
+            cluster=Cluster(**{"cores": 2, "walltime": 0.5, "max_queued": 4} | table),
+            database=self.database,
+            root=folder / "runs",
+            python=Path(sys.executable),
+            environment={"PYTHONPATH": str(HELPERS), "PYTHONWARNINGS": "ignore"},
+        )
+        self.manager = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.manager is not None and self.manager.poll() is None:
+            self.manager.kill()
+            self.manager.wait()
+        self.lab.run("scancel", "--me", check=False)
+        with pymongo.MongoClient(self._server) as client:
+            client.drop_database(self._name)
+
+    def add(self, flow):
+        with open_database(self.database) as database:
+            return Launchpad(database).add(identify(flow), campaign="trivial", root=self.settings.root)
+
+    def start(self):
+        """Start a manager, as ``sodalyte submit --detach`` does."""
+        path = self.settings.save()
+        with (self.folder / "manager.log").open("ab") as log:
+            self.manager = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "sodalyte.launchers.slurm.manager", str(path), str(self.pause)],
+                env=os.environ | self.lab.environment,
+                stdout=log,
+                stderr=log,
+            )
+        return self.manager
+
+    def counts(self):
+        with open_database(self.database) as database:
+            return dict(Launchpad(database).counts("trivial"))
+
+    def running(self):
+        with open_database(self.database) as database:
+            return Launchpad(database).running()
+
+    def state(self):
+        return load_state(self.settings.root, "trivial")
+
+    def events(self):
+        """Return what jobs noted: word, number, process."""
+        path = self.folder / "log"
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    def ended(self):
+        return Counter(words[1] for words in self.events() if words[0] == "end")
+
+    def journal(self):
+        """Return the executor's journal: event, job."""
+        path = self.settings.root / "journal.txt"
+        return [tuple(line.split()[1:3]) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def said(self):
+        return (self.folder / "manager.log").read_text()
+
+    def wait(self, seconds=60):
+        """Wait until the manager ends; return its exit status."""
+        return wait_until(
+            lambda: None if self.manager.poll() is None else (self.manager.returncode,),
+            seconds=seconds,
+            what=self.said(),
+        )[0]

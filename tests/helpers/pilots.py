@@ -1,0 +1,61 @@
+"""Pilots for tests: in this process, for a single step, or as processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from jobflow import Job
+
+from sodalyte.launchers.execution import Executor
+from sodalyte.launchers.fireworks import Pilot
+from sodalyte.launchers.fireworks.pilot import Settings
+from sodalyte.launchers.identity import INCOMPLETE
+
+HELPERS = Path(__file__).parent
+
+
+def execute(launchpad, root, claim):
+    """Run a claimed job in this process and return its outcome."""
+    job = Job.from_dict(json.loads(claim.job))
+    if claim.incomplete:
+        job.metadata[INCOMPLETE] = True
+    return Executor(launchpad.database, root).run(job, wait=False)
+
+
+def work(launchpad, root, *, until=None):
+    """Run everything that is READY, one job after the other, in this process; return the names in order."""
+    me = Pilot.here()
+    names = []
+    while names[-1:] != [until] and (claims := launchpad.claim(me)):
+        names.append(claims[0].name)
+        try:
+            outcome = execute(launchpad, root, claims[0])
+        except Exception as error:  # noqa: BLE001
+            launchpad.fail(claims[0], "ERROR", str(error))
+        else:
+            assert launchpad.complete(claims[0], outcome)
+    return names
+
+
+def start(address, root, *, folder, settings=None, **environment):
+    """Start a pilot process."""
+    options = {"idle": 3.0, "minimum": 0.0, "warning": 0.0, "patience": 60.0, "threads": 1} | (settings or {})
+    path = folder / "pilot.json"
+    Settings(database=address, root=root, **options).write(path)
+    paths = os.pathsep.join([str(HELPERS), *sys.path])
+    words = [sys.executable, "-W", "ignore", "-m", "sodalyte.launchers.fireworks.pilot", str(path)]
+    with (folder / "pilots.log").open("ab") as log:
+        return subprocess.Popen(words, env=os.environ | {"PYTHONPATH": paths} | environment, stdout=log, stderr=log)
+
+
+def executions(root):
+    """Return the journal's events as pairs: start or end, and the job."""
+    journal = root / "journal.txt"
+    return [tuple(line.split()[1:3]) for line in journal.read_text().splitlines()] if journal.exists() else []
+
+
+def outputs(database):
+    found = database.collection("outputs").find({}, {"uuid": 1, "index": 1, "output": 1})
+    return {(document["uuid"], document["index"]): document["output"] for document in found}

@@ -1,0 +1,226 @@
+"""An allocation on a real Slurm: pilots on their own nodes or cores, warned in time, replaced when they die."""
+
+import json
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from slurm_lab import wait_until
+
+from sodalyte.configuration import Cluster
+from sodalyte.launchers.slurm.causes import end_of_pilot
+from sodalyte.launchers.slurm.script import Need, allocation_script, side_by_side
+
+PYTHON = Path(sys.executable)
+
+
+@pytest.fixture
+def start(queue, tmp_path):
+    """Submit an allocation whose pilots run a piece of Python; returns its number and its folder."""
+    started = []
+
+    def start(pilot, *, minutes=10, **table):
+        (tmp_path / "pilot.py").write_text(PILOT + textwrap.dedent(pilot))
+        cluster = Cluster(**{"cores": 2, "walltime": minutes / 60, "memory": 2000} | table)
+        settings = tmp_path / "settings.json"
+        settings.write_text(
+            json.dumps(
+                {
+                    "pilot": [sys.executable, str(tmp_path / "pilot.py")],
+                    "cores": cluster.cores,
+                    "side_by_side": cluster.side_by_side,
+                    "vasp": {"command": f"bash -c '{VASP}'"},
+                    "environment": {"FOR_PILOTS": "yes"},
+                }
+            )
+        )
+        text = allocation_script(cluster, name="test", python=PYTHON, settings=settings)
+        job = queue.submit(text, options=[f"--chdir={tmp_path}"])
+        started.append(job)
+        return job, tmp_path / job
+
+    yield start
+    queue.cancel(started)
+
+
+PILOT = """
+import os, shlex, signal, subprocess, sys, time
+from pathlib import Path
+
+def tell(*words):
+    with open("told", "a") as file:
+        where = [os.environ[name] for name in ("SODALYTE_PILOT", "SLURM_STEP_ID", "SLURMD_NODENAME")]
+        print(*where, *words, file=file)
+
+def vasp():
+    return subprocess.Popen(shlex.split(os.environ["SODALYTE_VASP_COMMAND"]))
+"""
+VASP = (
+    "echo rank $SLURM_PROCID of $SLURM_NTASKS on $SLURMD_NODENAME $OMP_NUM_THREADS >> ranks; sleep ${VASP_SECONDS:-0}"
+)
+
+
+def told(folder):
+    path = folder.parent / "told"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def records(folder):
+    return [json.loads(path.read_text()) for path in folder.glob("*.json") if path.name != "end.json"]
+
+
+def over(queue, job):
+    return wait_until(lambda: None if (found := queue.find([job])[job]).waiting or found.alive else found)
+
+
+def test_whole_nodes_side_by_side(start, queue):
+    job, folder = start(
+        """
+        process = vasp()
+        tell(process.wait(), os.environ["FOR_PILOTS"])
+        """,
+        nodes=4,
+        side_by_side=2,
+    )
+    assert over(queue, job).state == "COMPLETED"
+    assert sorted(words[2:] for words in told(folder)) == [["n1", "0", "yes"], ["n3", "0", "yes"]]
+    ranks = sorted((folder.parent / "ranks").read_text().splitlines())
+    nodes = {"n1": (0, 1), "n2": (2, 3), "n3": (0, 1), "n4": (2, 3)}
+    assert ranks == sorted(f"rank {rank} of 4 on {node} 1" for node, both in nodes.items() for rank in both)
+    assert json.loads((folder / "end.json").read_text())["failed"] is False
+    assert {record["status"] for record in records(folder)} == {0}
+
+
+def test_neighbours_on_one_node_start_together_and_do_not_feel_each_other(start, queue):
+    """A correction that kills one VASP leaves the other alone: the pains of packed runs."""
+    job, folder = start(
+        """
+        os.environ["VASP_SECONDS"] = "2"
+        began = time.time()
+        process = vasp()
+        if os.environ["SLURM_STEP_ID"] == "0":
+            time.sleep(0.7)
+            process.terminate()
+        tell(process.wait(), round(time.time() - began, 1))
+        """,
+        side_by_side=2,
+    )
+    assert over(queue, job).state == "COMPLETED"
+    first, second = sorted(told(folder), key=lambda words: words[1])
+    assert first[3] != "0"
+    assert float(first[4]) < 2
+    assert second[3] == "0"
+    assert 2 <= float(second[4]) < 4, "it waited for its neighbour's cores"
+
+
+def test_a_pilot_that_dies_is_replaced_and_recorded(start, queue):
+    job, folder = start(
+        """
+        tell()
+        if not Path("again").exists():
+            Path("again").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    assert over(queue, job).state == "COMPLETED"
+    first, second = told(folder)
+    by_pilot = {record["pilot"]: record for record in records(folder)}
+    assert by_pilot[second[0]]["status"] == 0
+    died = by_pilot[first[0]]
+    end = end_of_pilot(died["status"], died["log"], where="step 0")
+    assert (end.cause, died["status"]) == ("CRASHED", 128 + 9)
+    assert "signal 9" in end.reason
+
+
+def test_pilots_that_never_start_end_the_allocation(start, queue):
+    job, folder = start("raise SystemExit('no database')")
+    ended = over(queue, job)
+    assert (ended.state, ended.exit_code) == ("FAILED", 1)
+    assert len(records(folder)) == 6
+    assert "no database" in records(folder)[0]["log"]
+
+
+def test_too_much_memory_is_told_from_a_crash(start, queue):
+    """Slurm without cgroups kills the step and says so only in its output."""
+    job, folder = start(
+        """
+        if not Path("again").exists():
+            Path("again").touch()
+            held = bytearray(600 * 1024 * 1024)
+            time.sleep(20)
+        """,
+        side_by_side=2,
+        memory=600,
+    )
+    over(queue, job)
+    ends = [end_of_pilot(one["status"], one["log"], where="") for one in records(folder) if one["status"]]
+    assert [end.cause for end in ends] == ["OUT_OF_MEMORY"]
+
+
+@pytest.mark.parametrize("how", ["scancel", "warning"])
+def test_pilots_are_told_to_stop(start, queue, how):
+    """Both ways: scancel sends SIGTERM to all steps; the warning goes to the script, which hands it on."""
+    job, folder = start(
+        """
+        def stop(number, frame):
+            tell("told", number)
+            raise SystemExit
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGUSR1, stop)
+        tell("began", os.environ["SODALYTE_DEADLINE"])
+        time.sleep(60)
+        """,
+        nodes=2,
+        side_by_side=2,
+    )
+    began = wait_until(lambda: len(told(folder)) == 2 and told(folder))
+    assert all(500 < float(words[4]) - time.time() <= 600 for words in began)
+    if how == "scancel":
+        queue.cancel([job])
+    else:
+        queue.ask("scancel", "--batch", "--signal=USR1", job)
+    assert over(queue, job).state == ("CANCELLED" if how == "scancel" else "COMPLETED")
+    number = {"scancel": "15", "warning": "10"}[how]
+    assert [words[3:] for words in told(folder)[2:]] == [["told", number]] * 2
+
+
+@pytest.mark.slow
+def test_out_of_time(start, queue):
+    """The warning comes before the limit; a pilot that does not heed it is ended by Slurm, which says TIMEOUT."""
+    job, folder = start(
+        """
+        signal.signal(signal.SIGUSR1, lambda *_: tell("warned", time.time()))
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        tell("began", os.environ["SODALYTE_DEADLINE"])
+        while True:
+            time.sleep(1)
+        """,
+        minutes=1,
+        warning=30,
+    )
+    ended = wait_until(lambda: None if (found := queue.find([job])[job]).waiting or found.alive else found, seconds=200)
+    assert ended.state == "TIMEOUT"
+    began, warned = told(folder)
+    assert float(warned[4]) < float(began[4])
+
+
+def test_more_memory_means_fewer_neighbours():
+    cluster = Cluster(cores=16, walltime=1, memory=64000, side_by_side=4)
+    assert [side_by_side(cluster, Need(memory=memory)) for memory in (0, 16000, 16001, 32000, 64000)] == [4, 4, 3, 2, 1]
+    assert "--mem=64000" in allocation_script(cluster, name="x", python=PYTHON, settings=Path("/x"))
+
+
+def test_nothing_reaches_a_shell_unquoted(tmp_path):
+    folder = tmp_path / "a b; touch $(hack) 'x'"
+    text = allocation_script(
+        Cluster(cores=2, walltime=1), name="abc", python=Path("/opt/my python/bin/python"), settings=folder / "s.json"
+    )
+    script = tmp_path / "script"
+    script.write_text(text.replace("exec ", "printf '%s\\n' "))
+    words = subprocess.run(["bash", script], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert words == ["/opt/my python/bin/python", "-m", "sodalyte.launchers.slurm.allocation", str(folder / "s.json")]
+    with pytest.raises(ValueError, match="rm"):
+        allocation_script(Cluster(cores=2, walltime=1), name="x; rm", python=PYTHON, settings=folder)
