@@ -9,11 +9,18 @@ from typing import Annotated, NoReturn
 import typer
 
 from sodalyte import __version__
+from sodalyte.cli.control import cancel, pause, resume, retry
 from sodalyte.cli.doctor import doctor
+from sodalyte.cli.exchange import export, import_
+from sodalyte.cli.plan import plan
 from sodalyte.cli.query import query
 from sodalyte.cli.rehearse import rehearse
 from sodalyte.cli.report import report
 from sodalyte.cli.run import run
+from sodalyte.cli.status import status
+from sodalyte.cli.submit import submit
+from sodalyte.cli.sync import sync
+from sodalyte.cli.watch import watch
 from sodalyte.errors import SodalyteError
 
 app = typer.Typer(
@@ -25,10 +32,21 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(plan)
 app.command()(query)
 app.command()(report)
 app.command()(rehearse)
 app.command()(doctor)
+app.command()(export)
+app.command(name="import")(import_)
+app.command()(submit)
+app.command()(status)
+app.command()(watch)
+app.command()(cancel)
+app.command()(retry)
+app.command()(pause)
+app.command()(resume)
+app.command()(sync)
 
 
 def _show_version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sodalyte.configuration import Configuration
+    from sodalyte.configuration import Cluster, Configuration, Vasp
     from sodalyte.diagnosis import Check
 
 
@@ -53,47 +53,70 @@ def _checks(folder: Path, *, cluster: str | None, engine: str | None, database: 
     except ConfigurationError as error:
         yield failed("configuration", str(error), "correct the file; the checks below take the defaults")
     yield from machine.check_packages()
-    yield from _check_database(configuration, folder, database)
+    yield from _check_database(configuration, folder, database, shared=cluster is not None)
     yield machine.check_disk("workspace", folder)
     if configuration.vasp.scratch is not None:
         yield machine.check_disk("scratch", configuration.vasp.scratch)
-    yield from _check_engine(configuration, engine, required=engine is not None or cluster is not None)
+    if engine is not None:
+        yield from _check_engine(engine)
+    table = configuration.clusters.get(cluster) if cluster else None
+    if engine in (None, "vasp"):
+        yield from _check_vasp(configuration.vasp, table, required=engine is not None or cluster is not None)
     if cluster is not None:
         yield from _check_cluster(configuration, cluster)
 
 
-def _check_database(configuration: Configuration, folder: Path, database: str | None) -> Iterator[Check]:
+def _check_database(
+    configuration: Configuration, folder: Path, database: str | None, *, shared: bool
+) -> Iterator[Check]:
     from sodalyte.configuration import database_address
     from sodalyte.diagnosis import failed
     from sodalyte.errors import ConfigurationError
     from sodalyte.machine import check_database
 
     try:
-        yield from check_database(database_address(configuration, folder, given=database))
+        address = database_address(configuration, folder, given=database)
+        yield from check_database(address)
     except ConfigurationError as error:
         yield failed("database", str(error), "correct sodalyte.toml or the credentials file")
+        return
+    if shared and address.startswith("lite://"):
+        advice = "give the address of a MongoDB server as database in sodalyte.toml"
+        yield failed("database for a cluster", "its nodes cannot share a lite:// database", advice)
 
 
-def _check_engine(configuration: Configuration, engine: str | None, *, required: bool) -> Iterator[Check]:
-    """Check VASP, unless another engine is named; what is missing is a warning where nobody asked for VASP."""
-    from dataclasses import replace
-
-    from sodalyte import machine
+def _check_engine(name: str) -> Iterator[Check]:
     from sodalyte.diagnosis import failed, ok
     from sodalyte.errors import EngineError
     from sodalyte.inputs.engine import get_engine
+    from sodalyte.machine import check_packages
 
-    if engine is not None:
-        try:
-            chosen = get_engine(engine)
-            yield ok("engine", chosen.level)
-            if extra := getattr(chosen, "extra", ""):
-                yield from machine.check_packages(extra)
-        except EngineError as error:
-            yield failed("engine", str(error), "name another engine, or install its package")
-    if engine not in (None, "vasp"):
+    try:
+        engine = get_engine(name)
+    except EngineError as error:
+        yield failed("engine", str(error), "name another engine, or install its package")
         return
-    for check in (*machine.check_vasp(configuration.vasp), *machine.check_potcars(configuration.vasp)):
+    yield ok("engine", engine.level)
+    if extra := getattr(engine, "extra", ""):
+        yield from check_packages(extra)
+
+
+def _check_vasp(vasp: Vasp, cluster: Cluster | None, *, required: bool) -> Iterator[Check]:
+    """Check executable and potentials; what is missing is a warning where nobody asked for VASP.
+
+    An executable that the shell lines of a cluster may bring can only be doubted from here.
+    """
+    from dataclasses import replace
+
+    from sodalyte import machine
+
+    elsewhere = cluster is not None and bool(cluster.environment)
+    if cluster is not None and cluster.vasp_command is not None:
+        vasp = vasp.model_copy(update={"command": cluster.vasp_command, "gamma_command": None})
+    for check in machine.check_vasp(vasp):
+        doubtful = not required or (elsewhere and "is not found" in check.detail)
+        yield replace(check, status="warning") if doubtful and check.status == "failed" else check
+    for check in machine.check_potcars(vasp):
         yield check if required or check.status == "ok" else replace(check, status="warning")
 
 

@@ -96,7 +96,8 @@ def _write(folder: Path, calculations: list[Planned], previews: list[Preview]) -
         raise UsageError("--write: this engine has no input files; name the engine vasp")
     try:
         for number, (calculation, preview) in enumerate(zip(calculations, previews, strict=True), start=1):
-            preview.write(folder / f"{number:03d}-{re.sub(r'[^\w.+-]+', '_', calculation.name)}")
+            name = re.sub(r"[^\w.+-]+", "_", calculation.name)
+            preview.write(folder / f"{number:03d}-{name}")
     except OSError as error:
         raise WorkspaceError(f"--write: {folder} cannot be written ({error.strerror}); name another folder") from error
 
@@ -161,7 +162,7 @@ def _tell(calculations: list[Planned], previews: list[Preview], pace: Pace | Non
     for place, calculation in enumerate(calculations):
         single = calculation.stage not in {"strained cell", "dynamics"}
         key = (calculation.stage, calculation.material, calculation.name if single else "")
-        groups.setdefault((*key, previews[place].size if previews else len(calculation.structure)), []).append(place)
+        groups.setdefault((*key, previews[place].size.kpoints if previews else 0), []).append(place)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("calculations")
     columns = ["jobs", "atoms"]
@@ -236,8 +237,8 @@ def _notes(calculations: list[Planned], previews: list[Preview], pace: Pace | No
         full, gamma = (sum(_hours(*pair, pace, gamma_only=only) for pair in dynamics) for only in (False, True))
         preview = dynamics[0][1]
         notes.append(
-            f"dynamics with {'x'.join(map(str, preview.grid))} ({preview.size.kpoints} k-points) costs {full:,.0f} core "
-            f"hours, at the Gamma point alone with vasp_gam {gamma:,.0f}: a factor of {full / gamma:.0f}"
+            f"dynamics with {'x'.join(map(str, preview.grid))} ({preview.size.kpoints} k-points): {full:,.0f} core "
+            f"hours; at the Gamma point alone with vasp_gam {gamma:,.0f}: a factor of {full / gamma:.0f}"
         )
     missing = next((preview.missing for preview in previews if preview.missing), None)
     if missing:

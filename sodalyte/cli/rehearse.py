@@ -60,8 +60,8 @@ def rehearse(
     from sodalyte.launchers.rehearsal.summary import calculations
     from sodalyte.workflows import screen
 
-    loaded, chosen, analyses = _asked_for(targets, recipe, only)
     engine = model_engine(model)
+    loaded, chosen, analyses = _asked_for(targets, recipe, only, workspace_path(workspace))
     rehearsal = prepare(workspace_path(workspace, create=True) / "rehearsal", model=model, faults=faults)
     folder = rehearsal.folder
     uri = f"lite://{folder / 'database'}"
@@ -86,7 +86,7 @@ def rehearse(
 
 
 def _asked_for(
-    targets: Sequence[str], recipe: str | None, only: str | None
+    targets: Sequence[str], recipe: str | None, only: str | None, workspace: Path
 ) -> tuple[list[Material], Recipe, Collection[str]]:
     """Return materials, recipe and analyses: those of the campaign file, unless options say otherwise."""
     from sodalyte.campaign import load_campaign
@@ -99,7 +99,7 @@ def _asked_for(
     files = [target for target in targets if Path(target).suffix in (".yaml", ".yml")]
     if files and len(targets) > 1:
         raise UsageError(f"{files[0]} is a campaign file; give it alone, or materials only")
-    campaign = load_campaign(files[0]) if files else None
+    campaign = load_campaign(files[0], workspace=workspace) if files else None
     chosen = Recipe.load(recipe or "quick") if recipe or campaign is None else campaign.load_recipe()
     analyses = parse_analyses(only) if only else (campaign and campaign.analyses) or ANALYSES
     return campaign.load_materials() if campaign else [load(target) for target in targets], chosen, analyses

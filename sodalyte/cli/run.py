@@ -24,7 +24,13 @@ def run(
         ),
     ],
     engine: Annotated[str, typer.Option(help="What computes energies: chgnet, sevennet, ...")] = "chgnet",
-    recipe: Annotated[str, typer.Option(help="quick, paper or a TOML file.")] = "quick",
+    recipe: Annotated[
+        str | None, typer.Option(help="quick, paper or a TOML file. Not given: paper for gpaw, else quick.")
+    ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(metavar="ENGINE", help="Relax first with this potential, to spare gpaw steps."),
+    ] = None,
     only: Annotated[
         str | None,
         typer.Option(help="Comma-separated: relaxation, stability, elasticity, diffusion. Everything if not given."),
@@ -48,20 +54,22 @@ def run(
     from sodalyte.cli.progress import Progress
     from sodalyte.configuration import exported, load_configuration
     from sodalyte.database import open_database, results_of
-    from sodalyte.inputs.engine import get_engine
+    from sodalyte.inputs.engine import prepare_engine
     from sodalyte.launchers import local
     from sodalyte.launchers.identity import identify
+    from sodalyte.launchers.reference import seed
     from sodalyte.structures import load
     from sodalyte.workflows import ANALYSES, screen
     from sodalyte.workflows.screening import parse_analyses
 
-    chosen = _recipe(recipe, temperatures)
+    chosen = _recipe(recipe or ("paper" if engine == "gpaw" else "quick"), temperatures)
     analyses = ANALYSES if only is None else parse_analyses(only)
     loaded = [load(material) for material in materials]
     with exported(load_configuration(folder).vasp.environment()), Progress(quiet=json) as progress:
-        flow = identify(screen(loaded, engine=get_engine(engine), recipe=chosen, analyses=analyses))
-        with open_database(uri):
-            pass
+        prepared = prepare_engine(engine, chosen, start_from=start_from)
+        flow = identify(screen(loaded, engine=prepared, recipe=chosen, analyses=analyses))
+        with open_database(uri) as store:
+            seed(store, level=prepared.level)
         summary = local.run(flow, database=uri, root=folder / "runs", workers=workers, on_event=progress.show)
     with open_database(uri) as store:
         results = results_of(store, summary.uuids)

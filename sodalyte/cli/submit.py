@@ -88,17 +88,18 @@ def _settings(
     from sodalyte.configuration import DATABASE, VASP_COMMAND, VASP_GAMMA_COMMAND
     from sodalyte.launchers.slurm.settings import Settings
 
-    environment = configuration.vasp.environment()
-    command = environment.pop(VASP_COMMAND)
-    gamma_command = environment.pop(VASP_GAMMA_COMMAND)
-    if cluster.vasp_command and VASP_COMMAND not in os.environ:
-        gamma_command = cluster.vasp_command if gamma_command == command else gamma_command
-        command = cluster.vasp_command
-    private = {DATABASE, "SODALYTE_WORKSPACE", VASP_COMMAND, VASP_GAMMA_COMMAND}
+    private = {DATABASE, "SODALYTE_WORKSPACE"}
     ours = {name: text for name, text in os.environ.items() if name.startswith("SODALYTE_") and name not in private}
-    vasp: dict[str, Any] = {"command": command, "gamma_command": gamma_command}
-    if campaign.engine.startswith("rehearsal"):
+    environment = configuration.vasp.environment() | ours
+    vasp: dict[str, Any] = {}
+    if campaign.engine.startswith("rehearsal-"):
+        environment |= _rehearsal(campaign.engine, folder)
         vasp["ranks"] = 1
+    elif cluster.vasp_command and VASP_COMMAND not in ours:
+        if environment[VASP_GAMMA_COMMAND] == environment[VASP_COMMAND]:
+            environment[VASP_GAMMA_COMMAND] = cluster.vasp_command
+        environment[VASP_COMMAND] = cluster.vasp_command
+    vasp |= {"command": environment.pop(VASP_COMMAND), "gamma_command": environment.pop(VASP_GAMMA_COMMAND)}
     return Settings(
         campaign=campaign.name,
         cluster_name=name,
@@ -107,14 +108,29 @@ def _settings(
         root=folder / "runs",
         python=cluster.python or Path(sys.executable),
         vasp=vasp,
-        environment=environment | ours,
+        environment=environment,
     )
 
 
+def _rehearsal(engine: str, folder: Path) -> dict[str, str]:
+    """Return what pilots need to rehearse: the stand-in's command, its potentials, its faults."""
+    import os
+
+    from sodalyte.launchers.rehearsal.faults import FAULT_FILE
+    from sodalyte.launchers.rehearsal.preparation import prepare
+
+    faults = os.environ.get(FAULT_FILE)
+    model = engine.removeprefix("rehearsal-")
+    return prepare(folder / "rehearsal", model=model, faults=Path(faults) if faults else None).environment()
+
+
 def _add(campaign: Campaign, settings: Settings, store: Any) -> Added:
+    from sodalyte.configuration import exported
     from sodalyte.launchers.fireworks import Launchpad
 
-    return Launchpad(store).add(campaign.flow(), campaign=campaign.name, root=settings.root)
+    with exported(settings.environment):
+        flow = campaign.flow()
+    return Launchpad(store).add(flow, campaign=campaign.name, root=settings.root)
 
 
 def _manage(settings: Settings, store: Any, *, detach: bool, quiet: bool) -> State | None:

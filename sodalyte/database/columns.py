@@ -95,10 +95,13 @@ def key_at(document: Mapping[str, Any], path: str) -> Key:
     value: Any = document
     for part in path.split("."):
         if isinstance(value, list):
-            return COMPLEX
-        if not isinstance(value, dict):
+            if not part.isdecimal() or any(isinstance(entry, (dict, list)) for entry in value):
+                return COMPLEX
+            value = value[int(part)] if int(part) < len(value) else None
+        elif isinstance(value, dict):
+            value = value.get(part)
+        else:
             return None
-        value = value.get(part)
     return as_key(value)
 
 

@@ -55,7 +55,8 @@ _SCHEMA = (
 )
 _ROWS = "SELECT row FROM fields WHERE {} ORDER BY {}"
 _COUNT = "SELECT count(*) FROM fields WHERE {}"
-_GROUPS = "SELECT {0}, count(*) FROM fields WHERE {1} GROUP BY {0}"
+_GROUPS = "SELECT {} FROM fields WHERE {} GROUP BY {}"
+_SUM = "ifnull(sum(CASE WHEN typeof({0}) IN ('integer', 'real') THEN {0} END), 0)"
 _WRITE_FIELDS = "INSERT OR REPLACE INTO fields(row, {}) VALUES (?{})"
 _UNREAD_ALL = "INSERT OR IGNORE INTO unread SELECT rowid FROM documents"
 
@@ -182,16 +183,26 @@ class _CollectionStore(sqlite_store.CollectionStore):  # type: ignore[misc]
             return None
         return int(self._ask(_COUNT.format(found.sql), found.values)[0][0])
 
-    def count_groups(self, criteria: Mapping[str, Any], paths: Sequence[str]) -> list[tuple[list[Any], int]] | None:
-        """Count the documents that match for every combination of values at the paths; None as for ``count``."""
+    def sum_groups(
+        self, criteria: Mapping[str, Any], paths: Sequence[str], summed: Sequence[str | int]
+    ) -> list[tuple[list[Any], list[Any]]] | None:
+        """Sum what stands at the ``summed`` paths, or a number, for every combination of values at ``paths``.
+
+        Returns
+        -------
+        list of (values, sums), or None if documents have to be looked at for that.
+        """
         self._remove_expired_documents()
         known = self.columns()
         found = columns.condition(criteria, known)
-        if not found.exact or any(path not in known or not known[path].plain for path in paths):
+        asked = [*paths, *(path for path in summed if isinstance(path, str))]
+        if not found.exact or any(path not in known or not known[path].plain for path in asked):
             return None
-        names = ", ".join(known[path].name for path in paths)
-        rows = self._ask(_GROUPS.format(names, found.sql), found.values)
-        return [([columns.from_key(key) for key in keys], number) for *keys, number in rows]
+        names = [known[path].name for path in paths]
+        sums = [f"{what} * count(*)" if isinstance(what, int) else _SUM.format(known[what].name) for what in summed]
+        rows = self._ask(_GROUPS.format(", ".join([*names, *sums]), found.sql, ", ".join(names)), found.values)
+        split = len(names)
+        return [([columns.from_key(key) for key in row[:split]], list(row[split:])) for row in rows]
 
     def columns(self) -> dict[str, Column]:
         """Return the paths that are columns."""
@@ -306,13 +317,13 @@ class _Collection(Collection):  # type: ignore[misc]
         return int(super().count_documents(filter, **kwargs)) if number is None else number
 
     def aggregate(self, pipeline: Any, session: Any = None, **kwargs: Any) -> Any:
-        groups, rest = self._count_groups(list(pipeline))
+        groups, rest = self._sum_groups(list(pipeline))
         if groups is None:
             return super().aggregate(pipeline, session, **kwargs)
         return aggregate.process_pipeline(groups, self.database, rest, session)
 
-    def _count_groups(self, pipeline: list[Any]) -> tuple[list[dict[str, Any]] | None, list[Any]]:
-        """Answer a pipeline's first stages, if they count documents by fields; return also its other stages."""
+    def _sum_groups(self, pipeline: list[Any]) -> tuple[list[dict[str, Any]] | None, list[Any]]:
+        """Answer a pipeline's first stages, if they count or sum by fields; return also its other stages."""
         criteria = (
             helpers.patch_datetime_awareness_in_document(pipeline[0]["$match"]) if _is(pipeline, "$match") else {}
         )
@@ -321,24 +332,22 @@ class _Collection(Collection):  # type: ignore[misc]
             return None, []
         group = dict(rest[0]["$group"])
         by = group.pop("_id")
-        sums = [name for name, value in group.items() if value == {"$sum": 1}]
         named = by if isinstance(by, dict) else {"": by}
-        fields = [field for field in named.values() if isinstance(field, str) and field.startswith("$")]
-        if len(sums) != len(group):
+        paths = [_path(value) for value in named.values()]
+        summed = [_summed(value) for value in group.values()]
+        if None in summed:
             return None, []
-        if not isinstance(by, (dict, str)):
-            number = self._store.count(criteria)
-            counts = None if number is None else [([by], number)] if number else []
-        elif fields and len(fields) == len(named):
-            counts = self._store.count_groups(criteria, [field[1:] for field in fields])
+        if by is None or isinstance(by, int):
+            number = self._store.count(criteria) if set(summed) <= {1} else None
+            found = None if number is None else [([by], [number] * len(summed))] if number else []
         else:
-            counts = None
-        if counts is None:
+            found = None if None in paths else self._store.sum_groups(criteria, paths, summed)
+        if found is None:
             return None, []
         return [
             {"_id": dict(zip(named, values, strict=True)) if isinstance(by, dict) else values[0]}
-            | dict.fromkeys(sums, number)
-            for values, number in counts
+            | dict(zip(group, sums, strict=True))
+            for values, sums in found
         ], rest[1:]
 
     def _get_dataset(self, spec: Any, sort: Any, fields: Any, _as_class: Any) -> Iterator[dict[str, Any]]:
@@ -374,6 +383,19 @@ class _Collection(Collection):  # type: ignore[misc]
 
 def _is(pipeline: list[Any], stage: str) -> bool:
     return bool(pipeline) and isinstance(pipeline[0], Mapping) and list(pipeline[0]) == [stage]
+
+
+def _path(value: Any) -> str | None:
+    """Return the path that an expression names, None if it is another expression."""
+    return value[1:] if isinstance(value, str) and value.startswith("$") and not value.startswith("$$") else None
+
+
+def _summed(accumulator: Any) -> str | int | None:
+    """Return the path or the number that an accumulator sums, None if it is another accumulator."""
+    if not isinstance(accumulator, dict) or list(accumulator) != ["$sum"]:
+        return None
+    value = accumulator["$sum"]
+    return value if type(value) is int else _path(value)
 
 
 def _sorted(documents: Iterator[dict[str, Any]], sort: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:

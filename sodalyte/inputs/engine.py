@@ -100,3 +100,25 @@ def get_engine(name: str) -> Engine:
         factory = next(iter(entry_points(group="sodalyte.engines", name=name))).load()
     engine: Engine = factory()
     return engine
+
+
+def prepare_engine(name: str, recipe: Recipe, *, start_from: str | None = None) -> Engine:
+    """Return the engine called ``name`` with the electronic settings of ``recipe``.
+
+    Parameters
+    ----------
+    start_from
+        A potential from whose relaxed cell and Hessian the engine's relaxations start.
+
+    Raises
+    ------
+    EngineError
+        As :func:`get_engine`; or the engine cannot start from another one.
+    """
+    engine = configured(get_engine(name), recipe)
+    if start_from is None:
+        return engine
+    if not hasattr(engine, "starting_from"):
+        raise EngineError(f"--start-from is for the engine gpaw; {name} cannot start from {start_from}")
+    started: Engine = engine.starting_from(get_engine(start_from))
+    return started

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
     from jobflow import Maker
 
+    from sodalyte.inputs.engine import Engine
     from sodalyte.inputs.recipe import Recipe
 
 _METAL_FACTOR = 8
 """Metals get as many times the k-points that the recipe's density asks for."""
 
-_LOG = "gpaw.txt"
 _SHIPPED_VERSIONS = ("26.7.0", "1.2.1")
 
 
@@ -40,8 +40,9 @@ class Gpaw(Potential):
     """PAW-DFT in plane waves (GPAW, 10.1063/5.0182685), by default PBE at 520 eV.
 
     Where the recipe gives a density of k-points, metals get twice as many along each direction: at the density of
-    3x3x3 points in Na3SbS4 the energy of antimony is wrong by 0.011 eV/atom. Energies are extrapolated to zero smearing. Stresses are corrected for the dependence of the plane-wave set on the
-    cell (Pulay stress, 0.1 GPa in Na3SbS4), so that a relaxation finds the minimum of the energy at fixed cutoff.
+    3x3x3 points in Na3SbS4 the energy of antimony is wrong by 0.011 eV/atom. Energies are extrapolated to zero
+    smearing. Stresses are corrected for the dependence of the plane-wave set on the cell (Pulay stress, 0.1 GPa in
+    Na3SbS4), so that a relaxation finds the minimum of the energy at fixed cutoff.
 
     Attributes
     ----------
@@ -94,8 +95,16 @@ class Gpaw(Potential):
             spin_polarised=settings.spin_polarised,
         )
 
-    def starting_from(self, guide: Potential) -> Gpaw:
-        """Return the engine whose relaxations start from the cell and the Hessian of a potential."""
+    def starting_from(self, guide: Engine) -> Gpaw:
+        """Return the engine whose relaxations start from the cell and the Hessian of a potential.
+
+        Raises
+        ------
+        EngineError
+            ``guide`` is no potential.
+        """
+        if not isinstance(guide, Potential) or isinstance(guide, Gpaw):
+            raise EngineError("--start-from needs a potential such as chgnet or sevennet")
         return replace(self, guide=guide)
 
     def relax(self, recipe: Recipe) -> Maker:
@@ -182,7 +191,7 @@ class PlaneWaves:
                     return self._answer(atoms)
             except KohnShamConvergenceError as error:
                 raise CalculationError(
-                    f"the self-consistent cycle of GPAW did not converge; see {Path.cwd() / _LOG}"
+                    f"the self-consistent cycle of GPAW did not converge; see the last gpaw-*.txt in {Path.cwd()}"
                 ) from error
 
     def _answer(self, atoms: Atoms) -> dict[str, Any]:
@@ -209,7 +218,7 @@ class PlaneWaves:
             occupations=FermiDirac(engine.smearing),
             spinpol=engine.spin_polarised,
             convergence={"density": density, "eigenstates": eigenstates},
-            txt=Path(_LOG).open("a", buffering=1),
+            txt=f"gpaw-{len(list(Path().glob('gpaw-*.txt'))) + 1}.txt",
         )
 
 

@@ -37,7 +37,7 @@ class Calculation(BaseModel):
     fmax
         Criterion, eV/angstrom.
     steps
-        Ionic steps taken.
+        Frames of the relaxation; the last one counts twice.
     seconds
         Wall time of the run that finished it.
     """

@@ -12,7 +12,7 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from jobflow import Flow, Job, JobStore
 from maggma.stores import MongoStore
@@ -97,7 +97,7 @@ class Record:
 
 
 class Executor:
-    """Runs jobs one at a time against a database.
+    """Runs jobs one at a time against a database; as a context manager it closes its files.
 
     Parameters
     ----------
@@ -118,6 +118,13 @@ class Executor:
         self._locks = (root / ".locks").open("a")
         self._journal = (root / "journal.txt").open("a", buffering=1)
         os.environ[TRAJECTORY_ROOT] = str(root.parent / "trajectories")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._journal.close()
+        self._locks.close()
 
     def run(self, job: Job, *, wait: bool = True) -> Outcome:
         """Run ``job`` in a folder of its own and store its output, unless it is finished already.

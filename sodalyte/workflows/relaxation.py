@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jobflow import Flow, Job, Maker, OnMissing, job
+from jobflow import Flow, Job, Maker, OnMissing, OutputReference, job
 
 from sodalyte.analysis.relaxation import relaxation_results
 from sodalyte.analysis.results import Guard, Result, Subject
@@ -27,7 +27,8 @@ def outcome(calculation: Job) -> dict[str, Any]:
     Resolved, they are: ``structure``; ``energy`` (eV per cell); ``stress`` (3x3, kbar, compressive positive, as VASP
     and atomate2 give it); ``forces`` (eV/angstrom); ``converged``; ``uuid``.
     """
-    document = calculation.output
+    # Without the schema, which jobflow would write out anew for every attribute: 0.1 s each for emmet's TaskDoc.
+    document = OutputReference(calculation.output.uuid)
     return {
         "structure": document.structure,
         "energy": document.output.energy,

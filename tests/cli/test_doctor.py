@@ -137,6 +137,19 @@ def test_an_unknown_cluster(doctor):
     assert "[clusters.big]" in checks["cluster"]["detail"]
 
 
+def test_a_cluster_needs_a_server_and_may_bring_vasp_by_its_modules(doctor, tmp_path):
+    table = "[clusters.big]\ncores = 4\nwalltime = 1\nvasp_command = 'vasp_of_a_module'\n"
+    configure(tmp_path, table)
+    status, checks = doctor("--cluster", "big")
+    assert status == 1
+    assert checks["database for a cluster"]["status"] == "failed"
+    assert checks["VASP"]["status"] == "failed"
+    configure(tmp_path, table + "environment = ['module load vasp']\n")
+    _, checks = doctor("--cluster", "big")
+    assert checks["VASP"]["status"] == "warning"
+    assert "vasp_of_a_module" in checks["VASP"]["detail"]
+
+
 def test_a_line_each_for_a_person(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["sodalyte", "doctor", "--engine", "vasp"])
     with pytest.raises(SystemExit):
@@ -145,3 +158,60 @@ def test_a_line_each_for_a_person(capsys, monkeypatch):
     starts = [line.split()[0] for line in lines if not line.startswith(" ")]
     assert set(starts) == {"ok", "failed"}
     assert any("sodalyte.toml" in line for line in lines if line.startswith(" "))
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A library that looks genuine to all but pymatgen's record of contents."""
+    from sodalyte.launchers.rehearsal.potcars import FOLDERS, MARK, write_library
+
+    root = write_library(tmp_path / "potcars")
+    folder = root / FOLDERS["PBE"]
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.write_text(path.read_text().replace(MARK, "19Sep2006"))
+    monkeypatch.setenv(POTCAR_LIBRARY, str(root))
+    return folder
+
+
+def potential(folder, symbol):
+    return next(path for path in folder.rglob("*") if path.name == f"POTCAR.{symbol}" or path.parent.name == symbol)
+
+
+def test_a_whole_library_passes_but_its_contents_are_doubted(doctor, library):
+    _, checks = doctor("--engine", "vasp")
+    assert checks["POTCAR files (PBE)"]["status"] == "ok"
+    assert checks["POTCAR contents"]["status"] == "warning"
+    assert "Na_pv" in checks["POTCAR contents"]["detail"]
+
+
+def test_missing_and_wrong_potentials_are_named(doctor, library):
+    potential(library, "Sb").unlink()
+    broken = potential(library, "P")
+    broken.write_text(broken.read_text().replace("PAW_PBE P ", "PAW_PBE P_h "))
+    _, checks = doctor("--engine", "vasp")
+    check = checks["POTCAR files (PBE)"]
+    assert check["status"] == "warning"
+    assert "not usable: P, Sb" in check["detail"]
+    assert "PAW_PBE P_h" in check["detail"]
+    sodium = potential(library, "Na_pv")
+    sodium.write_text(sodium.read_text().replace("LEXCH  = PE", "LEXCH  = CA"))
+    _, checks = doctor("--engine", "vasp")
+    assert checks["POTCAR files (PBE)"]["status"] == "failed"
+    assert "of Na:" in checks["POTCAR files (PBE)"]["detail"]
+
+
+def test_the_library_of_a_rehearsal_is_not_for_vasp(doctor, tmp_path, monkeypatch):
+    from sodalyte.launchers.rehearsal.potcars import write_library
+
+    monkeypatch.setenv(POTCAR_LIBRARY, str(write_library(tmp_path / "potcars")))
+    status, checks = doctor("--engine", "vasp")
+    assert status == 1
+    assert "synthetic" in checks["POTCAR files (PBE)"]["detail"]
+
+
+def test_another_set_of_potentials_is_not_taken_for_the_one_asked_for(doctor, library, tmp_path):
+    configure(tmp_path, "[vasp]\nfunctional = 'PBE_54'\n")
+    status, checks = doctor("--engine", "vasp")
+    assert status == 1
+    assert "PBE_54" in checks["POTCAR files (PBE_54)"]["detail"]

@@ -138,7 +138,7 @@ def test_indexes_change_no_answer(handles, criteria):
 MOMENT = datetime(2026, 11, 22, 12, 30, 1, 250_000)
 SINGLE = [
     None,
-    1,
+    4,
     2.5,
     -3,
     2**53 + 1,
@@ -193,19 +193,33 @@ def test_columns_change_no_answer(handles, criteria, way):
 
 
 @pytest.mark.parametrize("by", ["$material", {"m": "$material", "p": "$property"}, None, "$unit"])
-def test_groups_are_counted_as_by_documents(handles, by):
+@pytest.mark.parametrize("summed", [1, "$value", "$temperature", "$missing"])
+def test_groups_are_summed_as_by_documents(handles, by, summed):
     import mongomock_ng
 
-    documents = [{"material": value, "property": "p"} for value in ["a", "b", "a", None, 2.0]]
+    materials = ["a", "b", "a", None, 2.0]
+    documents = [
+        {"material": name, "property": "p", "value": place / 4, "temperature": None if place % 2 else place}
+        for place, name in enumerate(materials)
+    ]
     reference = mongomock_ng.MongoClient().test.results
     reference.insert_many(documents)
     handles[0].database[RESULTS].insert_many(documents)
-    pipeline = [{"$match": {"property": "p"}}, {"$group": {"_id": by, "n": {"$sum": 1}}}]
-    found = handles[1].database[RESULTS].aggregate(pipeline)
-    expected = reference.aggregate(pipeline)
-    assert sorted(str(group["_id"]) + str(group["n"]) for group in found) == sorted(
-        str(group["_id"]) + str(group["n"]) for group in expected
-    )
+    pipeline = [{"$match": {"property": "p"}}, {"$group": {"_id": by, "n": {"$sum": summed}, "m": {"$sum": 1}}}]
+
+    def told(groups):
+        return sorted((str(group["_id"]), float(group["n"]), group["m"]) for group in groups)
+
+    assert told(handles[1].database[RESULTS].aggregate(pipeline)) == told(reference.aggregate(pipeline))
+
+
+def test_an_entry_of_a_list_is_a_column(handles):
+    results = handles[0].database[RESULTS]
+    results.insert_many([{"_id": number, "interval_95": [number / 2, number]} for number in range(9)])
+    results.insert_one({"_id": 9, "interval_95": None})
+    assert results._store.count({"interval_95.0": {"$gt": 3}}) == 2
+    found = results.find({"interval_95.1": {"$lt": 4}}, sort=[("interval_95.0", -1)], limit=2)
+    assert [document["_id"] for document in found] == [3, 2]
 
 
 def test_a_sorted_query_decodes_no_more_documents_than_it_returns(handles, monkeypatch):

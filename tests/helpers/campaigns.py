@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pymongo
 from jobflow import Flow, job
 from slurm_lab import wait_until
@@ -37,12 +38,26 @@ def careful(folder, number, *, seconds=0.0, after=None):
     return number
 
 
+@job
+def hog(megabytes, *, seconds):
+    """Hold memory for a while."""
+    held = bytearray(b"x") * (megabytes * 1024 * 1024)
+    time.sleep(seconds)
+    return len(held)
+
+
+@job
+def fill_disk():
+    """Write to a device that is always full."""
+    with Path("/dev/full").open("wb") as file:
+        file.write(bytes(100_000))
+
+
 def _alive(pid):
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return pid != os.getpid() and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    return pid != os.getpid()
 
 
 def chains(folder, *, number, length, seconds):
@@ -107,6 +122,12 @@ class Campaign:
     def counts(self):
         with open_database(self.database) as database:
             return dict(Launchpad(database).counts("trivial"))
+
+    def attempts(self):
+        """Return the named ends that each firework came to."""
+        with open_database(self.database) as database:
+            found = Launchpad(database).collections.fireworks.find({}, {"spec._sodalyte.attempts": 1})
+            return [document["spec"]["_sodalyte"].get("attempts", []) for document in found]
 
     def running(self):
         with open_database(self.database) as database:

@@ -21,7 +21,8 @@ def execute(launchpad, root, claim):
     job = Job.from_dict(json.loads(claim.job))
     if claim.incomplete:
         job.metadata[INCOMPLETE] = True
-    return Executor(launchpad.database, root).run(job, wait=False)
+    with Executor(launchpad.database, root) as executor:
+        return executor.run(job, wait=False)
 
 
 def work(launchpad, root, *, until=None):

@@ -159,7 +159,9 @@ class Lab:
 
     def _daemon(self, name, *words):
         program = shutil.which(name, path=_SEARCH)
-        subprocess.run([program, *words], env=os.environ | self.environment, check=True, timeout=30)
+        done = subprocess.run([program, *words], env=os.environ | self.environment, check=False, timeout=30)
+        log = self.folder / "log" / f"{name}.log"
+        assert done.returncode == 0, log.read_text()[-2000:] if log.exists() else f"{name} did not start"
 
     def _start_munge(self):
         key = self.folder / "munge" / "munge.key"

@@ -1,11 +1,16 @@
 """Jobs that worker processes can import."""
 
+import errno
 import os
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobflow import Flow, Maker, Response, job
+
+from sodalyte import interruption
+from sodalyte.errors import StoppedError
 
 
 @job
@@ -89,6 +94,32 @@ def collect(numbers):
 def replaced_by_failure():
     failing = fail("inside")
     return Response(replace=Flow([failing], output=failing.output))
+
+
+@job
+def fill_disk():
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@job
+def fill_memory():
+    raise MemoryError
+
+
+@job
+def sleep_until_stopped():
+    """Work step by step until it is asked to stop."""
+    while not interruption.stop_requested():
+        time.sleep(0.05)
+    raise StoppedError("stopped after some steps")
+
+
+@job
+def start_program():
+    """Wait for a program of its own, as custodian waits for VASP."""
+    program = subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
+    Path("pid").write_text(str(program.pid))
+    program.wait()
 
 
 def dynamic_flow():

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from mongodb_server import mongodb_uri  # noqa: F401
+from mongodb_server import mongodb_uri, restartable_mongodb  # noqa: F401
 from slurm_lab import ACCOUNTING_PROGRAMS, NO_SLURM, Lab, missing
 
 from sodalyte.launchers.slurm.queue import Queue

@@ -12,6 +12,7 @@ from slurm_lab import wait_until
 
 from sodalyte.configuration import Cluster
 from sodalyte.launchers.slurm.causes import end_of_pilot
+from sodalyte.launchers.slurm.queue import Queue
 from sodalyte.launchers.slurm.script import Need, allocation_script, side_by_side
 
 PYTHON = Path(sys.executable)
@@ -22,7 +23,7 @@ def start(queue, tmp_path):
     """Submit an allocation whose pilots run a piece of Python; returns its number and its folder."""
     started = []
 
-    def start(pilot, *, minutes=10, **table):
+    def start(pilot, *, minutes=10, queue=queue, **table):
         (tmp_path / "pilot.py").write_text(PILOT + textwrap.dedent(pilot))
         cluster = Cluster(**{"cores": 2, "walltime": minutes / 60, "memory": 2000} | table)
         settings = tmp_path / "settings.json"
@@ -69,7 +70,7 @@ def told(folder):
 
 
 def records(folder):
-    return [json.loads(path.read_text()) for path in folder.glob("*.json") if path.name != "end.json"]
+    return [json.loads(path.read_text()) for path in folder.glob("*.json") if path.stem not in ("end", "allocation")]
 
 
 def over(queue, job):
@@ -92,6 +93,14 @@ def test_whole_nodes_side_by_side(start, queue):
     assert ranks == sorted(f"rank {rank} of 4 on {node} 1" for node, both in nodes.items() for rank in both)
     assert json.loads((folder / "end.json").read_text())["failed"] is False
     assert {record["status"] for record in records(folder)} == {0}
+
+
+def test_where_the_site_counts_memory_by_core(start, make_lab):
+    """Variables that Slurm sets in an allocation must not contradict what steps ask for."""
+    queue = Queue(environment=make_lab(nodes=1, extra="DefMemPerCPU=900").environment)
+    job, folder = start("tell(vasp().wait())", side_by_side=2, memory=None, queue=queue)
+    assert over(queue, job).state == "COMPLETED"
+    assert sorted(words[2:] for words in told(folder)) == [["n1", "0"], ["n1", "0"]]
 
 
 def test_neighbours_on_one_node_start_together_and_do_not_feel_each_other(start, queue):

@@ -9,16 +9,21 @@ from pathlib import Path
 _TAIL = 100_000
 _FINAL: tuple[tuple[str, str], ...] = (
     (r"No space left on device|Disk quota exceeded", "the disk is full: make room in {folder}"),
-    (r"oom-kill|[Oo]ut [Oo]f [Mm]emory|Cannot allocate memory|insufficient virtual memory",
-     "VASP ran out of memory: give it more, or more nodes"),
-    (r"POTCAR.*does not match|POTCAR.*POSCAR.*(differ|incompatible|mismatch)",
-     "the POTCAR does not fit the POSCAR"),
+    (
+        r"oom-kill|[Oo]ut [Oo]f [Mm]emory|Cannot allocate memory|insufficient virtual memory",
+        "VASP ran out of memory: give it more, or more nodes",
+    ),
+    (r"POTCAR.*does not match|POTCAR.*POSCAR.*(differ|incompatible|mismatch)", "the POTCAR does not fit the POSCAR"),
     (r"Error reading item|Error code was IERR= 5", "VASP cannot read a tag of the INCAR"),
-    (r"error while loading shared libraries|command not found|[Ee]xec format error",
-     "VASP does not start: check vasp.command and the cluster's environment in sodalyte.toml"),
+    (
+        r"error while loading shared libraries|command not found|[Ee]xec format error",
+        "VASP does not start: check vasp.command and the cluster's environment in sodalyte.toml",
+    ),
 )
-_COMPLAINT = re.compile(r"(ZBRENT|BRMIX|EDDDAV|EDDRMM|EDDIAG|POSMAP|RHOSYG|LAPACK|internal error|VERY BAD NEWS|"
-                        r"[Ff]atal|\bERROR\b|\bError\b|REFUSE)")
+_COMPLAINT = re.compile(
+    r"(ZBRENT|BRMIX|EDDDAV|EDDRMM|EDDIAG|POSMAP|RHOSYG|LAPACK|internal error|VERY BAD NEWS|"
+    r"[Ff]atal|\bERROR\b|\bError\b|REFUSE)"
+)
 
 
 def final_cause(folder: Path) -> str | None:

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import mean, median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -293,20 +294,18 @@ def read_pace(path: Path) -> Pace:
             **counts,
             electrons=numbers["electrons"],
             grid_kpoints=1 if gamma else max(counts["kpoints"], 2),
-            plane_waves=round(np.mean(waves) * (2 if gamma else 1)),
+            plane_waves=round(mean(waves) * (2 if gamma else 1)),
             grid_points=grid,
             real_space=real_space,
             volume=numbers["volume"],
         )
-        seconds = float(np.median(loops)) * numbers["cores"] * numbers["threads"]
-    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        factor = median(loops) * numbers["cores"] * numbers["threads"] / size.core_seconds()
+    except (OSError, EOFError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise UsageError(
             f"{path} is not an OUTCAR with timings of electronic steps ({error!r}); name another"
         ) from error
-    if not loops:
-        raise UsageError(f"{path} holds no timing of an electronic step; name the OUTCAR of a run that began")
     return Pace(
-        factor=seconds / size.core_seconds(),
+        factor=factor,
         basis=f"the time of electronic steps in {path} ({numbers['cores']:g} cores, {counts['n_atoms']} atoms), "
         "scaled with the number of floating-point operations",
     )

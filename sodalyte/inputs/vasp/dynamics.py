@@ -13,14 +13,14 @@ from ase import units
 from atomate2.vasp.jobs.base import BaseVaspMaker
 from jobflow import CURRENT_JOB, job
 from pymatgen.core import Structure
-from pymatgen.io.vasp.inputs import Incar, Poscar
+from pymatgen.io.vasp.inputs import Incar, VaspInput
 
 from sodalyte.database.trajectories import TRAJECTORY_ROOT, Segment, write_segment
 from sodalyte.errors import CalculationError, StoppedError
 from sodalyte.inputs.dynamics import SegmentDoc, State
 from sodalyte.inputs.vasp.level import ORIGINAL, check_level
 from sodalyte.inputs.vasp.origin import check_origin
-from sodalyte.inputs.vasp.relaxation import compress, write_inputs
+from sodalyte.inputs.vasp.relaxation import as_asked, compress, write_inputs
 from sodalyte.inputs.vasp.run_folder import RunFolder
 from sodalyte.inputs.vasp.segments import Joined, join_attempts, structure_of
 from sodalyte.inputs.vasp.sets import SulfideSet, masses, nose_mass
@@ -78,6 +78,16 @@ class VaspDynamicsMaker(BaseVaspMaker):  # type: ignore[misc]
     revision: int = 1
     name: str = "dynamics"
 
+    def inputs(self, structure: Structure, *, potcar_spec: bool = False) -> VaspInput:
+        """Return what VASP will read in the first segment; see :meth:`VaspRelaxMaker.inputs`."""
+        cell = structure.get_sorted_structure()
+        smass = nose_mass(cell, temperature=self.temperature, thermostat_time=self.thermostat_time)
+        velocities = draw_velocities(cell, self.temperature, self.seed).tolist()
+        drawn = cell.copy(site_properties={"velocities": velocities})
+        return as_asked(
+            self.input_set_generator, drawn, potcar_spec=potcar_spec, NSW=_steps_at_once(self.steps, cell), SMASS=smass
+        )
+
     @job(output_schema=SegmentDoc)
     def make(self, structure: Structure, previous: SegmentDoc | None = None) -> SegmentDoc:
         """Run one segment.
@@ -107,11 +117,11 @@ class _Segment:
         if maker.engine is None:
             raise ValueError("the Maker needs an engine")
         self._maker, self._engine = maker, maker.engine
-        self._cell = structure.get_sorted_structure()
+        self._structure = structure
         self._previous = previous
         self._folder = RunFolder(Path.cwd())
         self._first = previous.state.step if previous else 0
-        self._wanted = min(maker.steps, MAX_STEPS, max(1, int(_MEMORY / (_BYTES_PER_ATOM * len(structure)))))
+        self._wanted = _steps_at_once(maker.steps, structure)
         self._continuations: dict[int, tuple[int, str]] = {}
         self._pace = previous.step_seconds if previous else None
         self._supervised = Run(
@@ -125,9 +135,10 @@ class _Segment:
     def run(self) -> SegmentDoc:
         maker = self._maker
         self._folder.unpack()
-        smass = nose_mass(self._cell, temperature=maker.temperature, thermostat_time=maker.thermostat_time)
-        write_inputs(self._folder, maker.input_set_generator, self._cell, NSW=self._wanted, SMASS=smass)
-        self._start = self._previous.state.restart if self._previous else self._drawn()
+        inputs = maker.inputs(self._structure)
+        write_inputs(self._folder, inputs)
+        drawn = str(inputs.poscar.get_str(significant_figures=16))
+        self._start = self._previous.state.restart if self._previous else drawn
         for name in ("POSCAR", f"POSCAR{ORIGINAL}"):
             (self._folder.path / name).write_text(self._start)
         problem = self._supervise()
@@ -140,9 +151,7 @@ class _Segment:
         for attempt in self._folder.attempts():
             check_level(self._folder.path, attempt.folder)
             if attempt.frames() is not None:
-                check_origin(
-                    attempt.folder, self._folder.path / "POTCAR", rehearsal=bool(self._engine.rehearsal)
-                )
+                check_origin(attempt.folder, self._folder.path / "POTCAR", rehearsal=bool(self._engine.rehearsal))
         document = self._document(joined)
         compress(self._folder)
         return document
@@ -227,12 +236,10 @@ class _Segment:
             step_seconds=self._pace,
         )
 
-    def _drawn(self) -> str:
-        """Return the POSCAR with which the first segment starts."""
-        drawn = self._cell.copy(
-            site_properties={"velocities": draw_velocities(self._cell, self._maker.temperature, self._maker.seed).tolist()}
-        )
-        return str(Poscar(drawn).get_str(significant_figures=16))
+
+def _steps_at_once(steps: int, structure: Structure) -> int:
+    """Return how many of ``steps`` one segment takes, so that its frames fit into memory."""
+    return min(steps, MAX_STEPS, max(1, int(_MEMORY / (_BYTES_PER_ATOM * len(structure)))))
 
 
 def steps_in_time(steps: int, pace: float | None, seconds: float) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from monty.json import MSONable
 
@@ -82,9 +82,7 @@ class Vasp(MSONable):  # type: ignore[misc]
         from sodalyte.inputs.vasp.relaxation import VaspRelaxMaker
         from sodalyte.inputs.vasp.sets import static_set
 
-        return VaspRelaxMaker(
-            engine=self, input_set_generator=static_set(recipe, **self._potentials()), name="static"
-        )
+        return VaspRelaxMaker(engine=self, input_set_generator=static_set(recipe, **self._potentials()), name="static")
 
     def dynamics(self, recipe: Recipe, temperature: float, steps: int) -> Maker:
         """Return a Maker for one segment of NVT dynamics; VASP's thermostat is a single one, not a chain."""
@@ -103,7 +101,7 @@ class Vasp(MSONable):  # type: ignore[misc]
             seed=settings.seed,
         )
 
-    def _potentials(self) -> dict[str, str | bool]:
+    def _potentials(self) -> dict[str, Any]:
         return {"functional": self.functional, "rehearsal": bool(self.rehearsal)}
 
 

@@ -42,7 +42,7 @@ class Watching(ErrorHandler):  # type: ignore[misc]
 
     def as_dict(self) -> dict[str, Any]:
         """Return what custodian's log holds of a handler."""
-        return {"name": type(self).__name__}
+        return {"@module": None, "@class": None, "name": type(self).__name__}  # not to be made again from this
 
     def _cured(self, problem: str, *actions: str) -> dict[str, Any]:
         self._run.handled = True
@@ -200,7 +200,7 @@ class WholeOutput(Validator):  # type: ignore[misc]
 
     def as_dict(self) -> dict[str, Any]:
         """Return what custodian's log holds of a validator."""
-        return {"name": type(self).__name__}
+        return {"@module": None, "@class": None, "name": type(self).__name__}  # not to be made again from this
 
     def check(self, directory: str = "./") -> bool:  # noqa: ARG002
         """Return True when the run is not to be used, as custodian wants it."""

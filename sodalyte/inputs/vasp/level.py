@@ -16,14 +16,45 @@ ORIGINAL = ".orig"
 """Ending of the copies of the inputs as they were asked for."""
 
 _HARMLESS = frozenset(
-    """ALGO IALGO ISEARCH IMIX AMIX BMIX AMIN AMIX_MAG BMIX_MAG MAXMIX NELM NELMIN NELMDL ISTART ICHARG INIWAV NBANDS
-    NSW NCORE NPAR KPAR NSIM LPLANE LSCALAPACK LSCALU ISYM SYMPREC LWAVE LCHARG LORBIT SYSTEM""".split()
+    [
+        "ALGO",
+        "IALGO",
+        "ISEARCH",
+        "IMIX",
+        "AMIX",
+        "BMIX",
+        "AMIN",
+        "AMIX_MAG",
+        "BMIX_MAG",
+        "MAXMIX",
+        "NELM",
+        "NELMIN",
+        "NELMDL",
+        "ISTART",
+        "ICHARG",
+        "INIWAV",
+        "NBANDS",
+        "NSW",
+        "NCORE",
+        "NPAR",
+        "KPAR",
+        "NSIM",
+        "LPLANE",
+        "LSCALAPACK",
+        "LSCALU",
+        "ISYM",
+        "SYMPREC",
+        "LWAVE",
+        "LCHARG",
+        "LORBIT",
+        "SYSTEM",
+    ]
 )
 _HARMLESS_IN_RELAXATIONS = frozenset({"IBRION", "POTIM", "NFREE"})
 
 
 def level_changes(folder: Path, used_in: Path | None = None) -> list[str]:
-    """Return in words what distinguishes the inputs used from those asked for in ``folder``, where results depend on it.
+    """Return in words how the inputs used differ from those asked for in ``folder``, where results depend on it.
 
     How VASP gets to the self-consistent ground state and to the minimum may change; what it computes may not. Only
     tags known to be harmless count as such. EDIFF may become smaller.

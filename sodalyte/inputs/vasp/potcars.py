@@ -99,7 +99,7 @@ def _load(symbol: str, functional: str, *, rehearsal: bool) -> PotcarSingle:
     words = title.split()
     if len(words) < 2 or words[1] != symbol or exchange.upper() != "PE":
         raise EngineError(
-            f"{path} is not the potential {symbol} of the set {functional}: its TITEL is {title!r}, its LEXCH {exchange}"
+            f"{path} is not the potential {symbol} of the set {functional}: TITEL is {title!r}, LEXCH {exchange}"
         )
     if (MARK in title) != rehearsal:
         kind, way_out = (
@@ -126,5 +126,3 @@ def _find(symbol: str, functional: str) -> Path:
         f"no POTCAR of {symbol} (element {symbol.partition('_')[0]}, set {functional}) in {searched}; "
         f"each may hold POTCAR.{symbol} or {symbol}/POTCAR"
     )
-
-

@@ -12,7 +12,7 @@ from sodalyte.inputs.vasp.cost import Size, expected_ionic_steps, size_of, valen
 from sodalyte.inputs.vasp.dynamics import VaspDynamicsMaker
 from sodalyte.inputs.vasp.potcars import load_potcar, potcar_symbols
 from sodalyte.inputs.vasp.relaxation import VaspRelaxMaker, rattled
-from sodalyte.inputs.vasp.sets import nose_mass, ordered, parallel_tags
+from sodalyte.inputs.vasp.sets import nose_mass, parallel_tags
 from sodalyte.structures.supercells import NET_CHARGE
 
 if TYPE_CHECKING:
@@ -76,12 +76,13 @@ def preview(maker: VaspRelaxMaker | VaspDynamicsMaker, structure: Structure) -> 
     """
     generator: SulfideSet = maker.input_set_generator
     dynamics = isinstance(maker, VaspDynamicsMaker)
+    cell = structure.get_sorted_structure()
+    tags: dict[str, float] = {}
     if isinstance(maker, VaspDynamicsMaker):
-        cell = structure.get_sorted_structure()
         mass = nose_mass(cell, temperature=maker.temperature, thermostat_time=maker.thermostat_time)
         tags = {"NSW": maker.steps, "SMASS": mass}
     else:
-        cell, tags = rattled(ordered(structure), maker.rattle, maker.seed), {}
+        cell = rattled(cell, maker.rattle, maker.seed)
     elements = list(dict.fromkeys(site.specie.symbol for site in cell))
     symbols = dict(zip(elements, potcar_symbols(elements, generator.functional), strict=True))
     missing = ""
@@ -92,11 +93,13 @@ def preview(maker: VaspRelaxMaker | VaspDynamicsMaker, structure: Structure) -> 
         missing = str(error)
         valences = valence_electrons(symbols, generator.functional)
     neutral = cell.copy()
-    charge = neutral.properties.pop(NET_CHARGE, 0)
+    neutral.properties = {key: value for key, value in cell.properties.items() if key != NET_CHARGE}
     inputs = generator.get_input_set(neutral, potcar_spec=bool(missing))
     grid: tuple[int, int, int] = tuple(int(n) for n in inputs.kpoints.kpts[0])  # type: ignore[assignment]
     size = size_of(cell, inputs.incar, grid, valences)
-    inputs.incar.update({**tags, **({"NELECT": size.electrons} if charge else {}), **parallel_tags()})
+    inputs.incar.update(
+        {**tags, **({"NELECT": size.electrons} if cell.properties.get(NET_CHARGE) else {}), **parallel_tags()}
+    )
     return Preview(
         inputs=inputs,
         size=size,

@@ -12,7 +12,8 @@ from atomate2.vasp.jobs.base import _FILES_TO_ZIP, BaseVaspMaker, get_vasp_task_
 from emmet.core.tasks import TaskDoc
 from jobflow import job
 from monty.shutil import compress_file
-from pymatgen.io.vasp.inputs import Incar, Poscar, UnknownPotcarWarning
+from pymatgen.io.vasp.inputs import Incar, Poscar, UnknownPotcarWarning, VaspInput
+from pymatgen.io.vasp.outputs import UnconvergedVASPWarning
 
 from sodalyte.errors import CalculationError, StoppedError
 from sodalyte.inputs.vasp.level import ORIGINAL, check_level
@@ -57,6 +58,17 @@ class VaspRelaxMaker(BaseVaspMaker):  # type: ignore[misc]
     revision: int = 1
     name: str = "relaxation"
 
+    def inputs(self, structure: Structure, *, potcar_spec: bool = False) -> VaspInput:
+        """Return what VASP will read.
+
+        Parameters
+        ----------
+        potcar_spec
+            Name the potentials instead of reading them, for a preview without a licence.
+        """
+        start = rattled(structure.get_sorted_structure(), self.rattle, self.seed)
+        return as_asked(self.input_set_generator, start, potcar_spec=potcar_spec)
+
     @job(output_schema=TaskDoc)
     def make(self, structure: Structure, prev_dir: str | Path | None = None) -> TaskDoc:  # noqa: ARG002
         """Relax ``structure``; ``prev_dir`` is accepted as by every Maker, and not used.
@@ -72,7 +84,7 @@ class VaspRelaxMaker(BaseVaspMaker):  # type: ignore[misc]
         """
         folder = RunFolder(Path.cwd())
         folder.unpack()
-        write_inputs(folder, self.input_set_generator, rattled(structure.get_sorted_structure(), self.rattle, self.seed))
+        write_inputs(folder, self.inputs(structure))
         relaxation = _Relaxation(folder, self.engine)  # type: ignore[arg-type]
         relaxation.run()
         check_level(folder.path)
@@ -85,7 +97,7 @@ class VaspRelaxMaker(BaseVaspMaker):  # type: ignore[misc]
 class _Relaxation:
     def __init__(self, folder: RunFolder, engine: Vasp) -> None:
         self._folder = folder
-        incar = Incar.from_file(folder.path / "INCAR")
+        incar = Incar.from_file(folder.path / f"INCAR{ORIGINAL}")
         self._max_steps = int(incar.get("NSW", 0))
         self._changes_cell = int(incar.get("ISIF", 2)) > 2 and self._max_steps > 0
         self._supervised = Run(
@@ -104,9 +116,7 @@ class _Relaxation:
             supervise(self._supervised)
             if self._supervised.stop_asked and not self._ended():
                 steps = self._steps_done() + ionic_steps(self._folder.path / "OSZICAR")
-                raise StoppedError(
-                    f"stopped in order after {steps} ionic steps; started again it goes on from there"
-                )
+                raise StoppedError(f"stopped in order after {steps} ionic steps; started again it goes on from there")
 
     def _is_done(self) -> bool:
         if not self._ended():
@@ -138,27 +148,28 @@ class _Relaxation:
             incar = Incar.from_file(self._folder.path / "INCAR")
             incar["NSW"] = max(self._max_steps - done, 1)
             incar.write_file(self._folder.path / "INCAR")
-        return done
+        return done if self._max_steps else 0
 
 
-def write_inputs(folder: RunFolder, input_set: SulfideSet, structure: Structure, **tags: Any) -> None:
-    """Write the inputs that are asked for, and copies with ``.orig`` appended; forget what other inputs left.
-
-    Parameters
-    ----------
-    tags
-        Of the INCAR, on top of the set's.
-    """
-    inputs = input_set.get_input_set(structure)
+def as_asked(input_set: SulfideSet, structure: Structure, *, potcar_spec: bool = False, **tags: Any) -> VaspInput:
+    """Return the inputs of a set, with further ``tags`` and those of the environment in the INCAR."""
+    inputs = input_set.get_input_set(structure, potcar_spec=potcar_spec)
     inputs.incar.update({**tags, **parallel_tags()})
+    return inputs
+
+
+def write_inputs(folder: RunFolder, inputs: VaspInput) -> None:
+    """Write the inputs that are asked for, and copies with ``.orig`` appended.
+
+    Where VASP ran already, the POSCAR and INCAR that it used stay.
+    """
     path = folder.path
-    leftovers = (path / "INCAR").exists() and (path / f"INCAR{ORIGINAL}").exists()
-    poscar = (path / "POSCAR").read_text() if leftovers and (path / "vasp.out").exists() else None
+    kept = {name: (path / name).read_bytes() for name in ("INCAR", "POSCAR") if (path / "vasp.out").exists()}
     inputs.write_input(path)
     for name in _INPUT_FILES:
         (path / f"{name}{ORIGINAL}").write_bytes((path / name).read_bytes())
-    if poscar:
-        (path / "POSCAR").write_text(poscar)
+    for name, content in kept.items():
+        (path / name).write_bytes(content)
 
 
 def rattled(structure: Structure, rattle: float, seed: int) -> Structure:
@@ -183,6 +194,7 @@ def _document(path: Path, name: str) -> TaskDoc:
     """Return emmet's document, without the steps of the self-consistency cycle."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownPotcarWarning)
+        warnings.simplefilter("ignore", UnconvergedVASPWarning)  # the document says so itself
         document = get_vasp_task_document(path, **_DOCUMENT)
     document.task_label = name
     for calculation in document.calcs_reversed or []:
@@ -198,4 +210,3 @@ def _last_structure(attempt: Any) -> str:
     start = Poscar.from_str(attempt.start()).structure
     structure = type(start)(frames.cells[-1], start.species, frames.fractional[-1])
     return str(Poscar(structure).get_str(significant_figures=16))
-

@@ -7,7 +7,6 @@ is moved to ``attempts/N``. A job that is started again, after a correction, a k
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -222,7 +221,7 @@ def write(path: Path, text: str) -> None:
     """Write a small file so that it is there whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _read(path: Path) -> str:

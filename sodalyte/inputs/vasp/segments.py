@@ -157,7 +157,8 @@ def _from(
                 f"the dynamics does not go on with the velocities it had at step {step}: the first displacement of "
                 f"{frames.source} deviates from them by {100 * stray:.0f} %"
             )
-    return frames.positions + (first - frames.positions[0])
+    shifted: NDArray[np.float64] = frames.positions + (first - frames.positions[0])
+    return shifted
 
 
 def _check_electrons(frames: VaspFrames, steps: int, done: int) -> None:

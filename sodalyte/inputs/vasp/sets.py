@@ -23,12 +23,12 @@ from sodalyte.structures.supercells import NET_CHARGE
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
-    from pymatgen.io.vasp.inputs import Incar, Potcar
+    from pymatgen.io.vasp.inputs import Incar, Potcar, VaspInput
 
     from sodalyte.inputs.recipe import Recipe
 
 PARALLEL = "SODALYTE_VASP_PARALLEL"
-"""Environment variable: how VASP shares its work, such as ``NCORE=4 KPAR=2``; never part of a calculation's identity."""
+"""Environment variable: how VASP shares its work, such as ``NCORE=4 KPAR=2``; no part of a job's identity."""
 
 _PARALLEL_TAGS = ("NCORE", "NPAR", "KPAR", "NSIM")
 
@@ -82,11 +82,25 @@ class SulfideSet(VaspInputGenerator):  # type: ignore[misc]
 
     @property
     def incar(self) -> Incar:
-        """The INCAR; a net charge sets NELECT."""
+        """The INCAR; a net charge sets NELECT, for which the potentials are needed."""
         incar = super().incar
         if charge := net_charge(self.structure):
             incar["NELECT"] = self.nelect - charge
         return incar
+
+    def get_input_set(
+        self, structure: Structure | None = None, prev_dir: Any = None, potcar_spec: bool = False
+    ) -> VaspInput:
+        """Return the inputs; in a preview (``potcar_spec``) without potentials a charged cell's NELECT is left out."""
+        if potcar_spec and structure is not None and net_charge(structure):
+            try:
+                load_potcar(
+                    potcar_symbols(structure.symbol_set, self.functional), self.functional, rehearsal=self.rehearsal
+                )
+            except EngineError:
+                structure = structure.copy()
+                del structure.properties[NET_CHARGE]
+        return super().get_input_set(structure, prev_dir, potcar_spec)
 
     @property
     def kpoints_updates(self) -> Kpoints:

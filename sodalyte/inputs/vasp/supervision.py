@@ -71,7 +71,11 @@ class Watch:
     @classmethod
     def from_environment(cls, *, rehearsal: bool) -> Self:
         """Read the environment; a rehearsal, whose steps take seconds, is watched more closely."""
-        defaults = {TICK: 1.0 if rehearsal else cls.tick, FROZEN: 120.0 if rehearsal else cls.frozen, MARGIN: cls.margin}
+        defaults = {
+            TICK: 1.0 if rehearsal else cls.tick,
+            FROZEN: 120.0 if rehearsal else cls.frozen,
+            MARGIN: cls.margin,
+        }
         tick, frozen, margin = (float(os.environ.get(name) or default) for name, default in defaults.items())
         return cls(tick=tick, frozen=frozen, margin=margin)
 
@@ -204,7 +208,7 @@ class Run:
         return frames is not None and frames.complete
 
     def unconverged_step(self) -> int | None:
-        """Return the first ionic step (from one) of an ended attempt that counts and whose electrons did not converge."""
+        """Return the first ionic step (from one) of an ended attempt that counts and did not converge."""
         frames = None if self.is_running() else self.frames()
         if frames is None or (not self.dynamics and not frames.complete):
             return None
@@ -234,7 +238,7 @@ class _Supervised(VaspJob):  # type: ignore[misc]
         self._run = run
 
     def as_dict(self) -> dict[str, Any]:
-        return {"name": type(self).__name__}
+        return {"@module": None, "@class": None, "name": type(self).__name__}  # not to be made again from this
 
     def setup(self, directory: str = "./") -> None:
         """Do nothing: inputs are written by the Maker."""
@@ -272,7 +276,7 @@ def supervise(run: Run) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnknownPotcarWarning)
-            warnings.filterwarnings("ignore", "subprocess returned a non-zero return code")
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"custodian\.")  # our reasons say it
             custodian.run()
     except CustodianError as error:
         raise CalculationError(run.reason or f"VASP in {run.path} was corrected in vain: {error.message}") from error

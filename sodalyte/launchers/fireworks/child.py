@@ -174,8 +174,7 @@ def _work(link: Connection) -> None:
     except SodalyteError as error:
         link.send_bytes(json.dumps({"unready": str(error)}).encode())
         return
-    with database:
-        executor = Executor(database, root, keep=keep)
+    with database, Executor(database, root, keep=keep) as executor:
         link.send_bytes(b"{}")
         while data := link.recv_bytes():
             message = json.loads(data)

@@ -295,16 +295,16 @@ def _expand(collections: Collections, key: ObjectId, claim: Claim, outcome: Outc
         text = outcome[kind]  # type: ignore[literal-required]
         if text is not None:
             flow = Flow.from_dict(json.loads(text))
-            leaves = _insert(collections, key, claim, flow, expansion, workflow["nodes"])
-            if kind != "addition":
-                expansion.links += [(leaf, child) for leaf in leaves for child in children if leaf != child]
+            added = _insert(collections, key, claim, flow, expansion, workflow["nodes"])
+            if kind != "addition":  # a child waits for all of it, not only for the last: if one fails, it fails too
+                expansion.links += [(number, child) for number in added for child in children if number != child]
     return expansion
 
 
 def _insert(
     collections: Collections, key: ObjectId, claim: Claim, flow: Flow, expansion: Expansion, nodes: list[int]
 ) -> list[int]:
-    """Insert the fireworks of ``flow``, linked below the claimed one; return its leaves."""
+    """Insert the fireworks of ``flow``, linked below the claimed one; return their numbers."""
     jobs = parents_first(flow)
     keys = {key_of(key, job.uuid, job.index): (job.uuid, job.index) for job, _ in jobs}
     found = collections.fireworks.find({"_id": {"$in": list(keys)}}, {"fw_id": 1})
@@ -342,7 +342,7 @@ def _insert(
         others = {outside[uuid] for uuid in awaited if uuid in outside} - {claim.fw_id}
         roots = [] if number in parents else [claim.fw_id]
         expansion.links += [(parent, number) for parent in (*parents.get(number, ()), *sorted(others), *roots)]
-    return [number for number, children in links.items() if not children]
+    return list(links)
 
 
 def _outside(collections: Collections, jobs: list[Any], nodes: list[int]) -> dict[str, int]:

@@ -60,9 +60,16 @@ _INDEXES: dict[str, tuple[tuple[tuple[tuple[str, int], ...], bool], ...]] = {
         ((("fw_id", 1),), True),
         ((("state", 1), ("spec._priority", -1), ("fw_id", 1)), False),
         ((("spec.job_uuid", 1),), False),
-        ((("spec.campaign", 1), ("state", 1)), False),
+        ((("spec.campaign", 1), ("state", 1), ("updated_on", -1)), False),
+        (((f"spec.{OWN}.blocked", 1),), False),
+        ((("spec.campaign", 1), ("spec.material", 1), ("spec.stage", 1), ("state", 1)), False),
     ),
-    "launches": (((("launch_id", 1),), True), ((("fw_id", 1),), False), ((("sodalyte.stage", 1),), False)),
+    "launches": (
+        ((("launch_id", 1),), True),
+        ((("fw_id", 1),), False),
+        ((("sodalyte.stage", 1),), False),
+        ((("sodalyte.campaign", 1), ("state", 1), ("time_end", 1), ("runtime_secs", 1)), False),
+    ),
     "workflows": (((("nodes", 1),), False), ((("name", 1),), False)),
 }
 
@@ -332,7 +339,7 @@ class Launchpad:
         match = {"spec.campaign": campaign} if campaign else {}
         stages = [{"$match": match}, {"$group": {"_id": "$state", "n": {"$sum": 1}}}]
         found = {group["_id"]: group["n"] for group in self.collections.fireworks.aggregate(stages)}
-        blocked = {"state": WAITING, f"spec.{OWN}.blocked": {"$exists": True}}
+        blocked = {"state": WAITING, f"spec.{OWN}.blocked": {"$gt": ""}}
         found["BLOCKED"] = self.collections.fireworks.count_documents(match | blocked)
         return defaultdict(int, found)
 

@@ -37,7 +37,8 @@ class RunJob(FiretaskBase):  # type: ignore[misc]
         if fw_spec.get("_fizzled_parents") or fw_spec.get(OWN, {}).get("incomplete"):
             job.metadata[INCOMPLETE] = True
         root = Path(os.environ.get(ROOT) or self.get("root") or Path.cwd())
-        outcome = Executor(database, root).run(job)
+        with Executor(database, root) as executor:
+            outcome = executor.run(job)
         before = [text for text in (outcome["replace"], outcome["detour"]) if text is not None]
         return FWAction(
             detours=[self._workflow(text, fw_spec) for text in before],

@@ -57,14 +57,14 @@ class Calculation:
         self._energy = 0.0
         self._final = setup.cell
 
-    def begin(self) -> None:
-        """Write the heads of all files."""
+    def begin(self, initial: Cell) -> None:
+        """Write the heads of all files; ``initial`` is the POSCAR, with velocities in dynamics."""
         cell, say = self.setup.cell, self._streams.say
         say(f" vasp.{VERSION} REHEARSAL ({self.setup.model}) {STAMP}\n")
         say(f" POSCAR found type information on POSCAR {' '.join(cell.symbols)}\n")
         say(f" POSCAR found : {len(cell.symbols):2d} types and {cell.n_ions:7d} ions\n")
         say(" POSCAR, INCAR and KPOINTS ok, starting setup\n FFT: planning ... GRIDC\n entering main loop\n")
-        self._vasprun.header()
+        self._vasprun.header(initial)
         self._outcar.header()
         self._streams.xdatcar.write(xdatcar_head(cell))
         self._streams.flush()

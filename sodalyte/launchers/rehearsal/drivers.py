@@ -32,6 +32,7 @@ def run(calculation: Calculation) -> None:
         _relaxation(calculation)
     else:
         cell = calculation.setup.cell
+        calculation.begin(cell)
         calculation.step(cell, calculation.model(cell), last=True, following=cell)
         calculation.end()
 
@@ -53,6 +54,7 @@ def _relaxation(calculation: Calculation) -> None:
         maxstep=0.1,
         alpha=_TYPICAL_STIFFNESS / setup.incar.number("POTIM", 0.5),
     )
+    calculation.begin(setup.cell)
     before: float | None = None
     for number in range(1, setup.incar.steps + 1):
         cell = cell_of(setup.cell, atoms)
@@ -81,6 +83,7 @@ def _dynamics(calculation: Calculation) -> None:
     """Follow the ions; a configuration is computed once, also across a continuation."""
     setup = calculation.setup
     dynamics, goes_on = nose_hoover.start(setup)
+    calculation.begin(nose_hoover.configuration(setup.cell, dynamics))
     for number in range(1, setup.incar.steps + 1):
         dynamics.target = nose_hoover.target(setup, number)
         cell = nose_hoover.configuration(setup.cell, dynamics)

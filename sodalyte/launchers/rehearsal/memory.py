@@ -8,12 +8,13 @@ outside, which leaves none)::
     {"folder": "/…/run", "stage": "relax" | "elastic" | "static" | "dynamics", "attempt": 1, "formula": "Na3S4Sb",
      "model": "einstein", "ions": 16, "electrons": 100.0, "k_points": 4, "bands": 60, "plane_waves": 9012,
      "encut": 520.0, "spins": 1, "ionic_steps": 9, "electronic_steps": 87, "seconds": 0.41,
-     "faults": ["zbrent"], "ended": "done" | "stopped" | "error" | "refused" | "killed" | "terminated"}
+     "faults": ["zbrent"], "ended": "done" | "stopped" | "error" | "refused" | "killed" | "terminated" |
+     "crashed"}
 
 ``electronic_steps`` is the sum over ionic steps, ``plane_waves`` the mean number per k-point, ``seconds`` the wall time
 of the rehearsal and not of VASP. "done": VASP would say so; "stopped": by STOPCAR; "error": a fault that ends VASP;
 "refused": the inputs are wrong or cannot be honoured (the numbers are then 0); "killed": by a fault's signal;
-"terminated": SIGTERM from outside.
+"terminated": SIGTERM from outside; "crashed": the rehearsal itself failed, its traceback is on the standard error.
 """
 
 from __future__ import annotations

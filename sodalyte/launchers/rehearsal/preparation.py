@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -11,14 +10,10 @@ from pathlib import Path
 
 from sodalyte.configuration import POTCAR_FUNCTIONAL, POTCAR_LIBRARY, VASP_COMMAND, VASP_GAMMA_COMMAND
 from sodalyte.errors import ConfigurationError
-from sodalyte.inputs.vasp.supervision import FROZEN, TICK
 from sodalyte.launchers.rehearsal.faults import FAULT_FILE, read_faults
 from sodalyte.launchers.rehearsal.memory import MEMORY
 from sodalyte.launchers.rehearsal.model import MODEL
 from sodalyte.launchers.rehearsal.potcars import write_library
-
-_PATIENCE = {TICK: "0.5", FROZEN: "60"}
-"""A stand-in that hangs is found sooner than VASP, whose electronic steps take minutes."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,6 @@ class Rehearsal:
             MODEL: self.model,
             MEMORY: str(self.memory),
             FAULT_FILE: str(self.faults or ""),
-            **{name: os.environ.get(name) or seconds for name, seconds in _PATIENCE.items()},
         }
 
 

@@ -137,9 +137,10 @@ def _centred(points: Array) -> Array:
     return points - np.ceil(points - 0.5 - 1e-9)
 
 
-def default_bands(electrons: float, n_ions: int) -> int:
-    """Return VASP's default for NBANDS without magnetic moments."""
-    return int(max((electrons + 2) // 2 + max(n_ions // 2, 3), np.ceil(0.6 * electrons)))
+def default_bands(electrons: float, n_ions: int, moment: float = 0.0) -> int:
+    """Return VASP's default for NBANDS; ``moment`` is the sum of MAGMOM where ISPIN = 2."""
+    spin = (int(abs(moment)) + 1) // 2
+    return int(max((electrons + 2) // 2 + max(n_ions // 2, 3) + spin, np.ceil(0.6 * electrons)))
 
 
 def plane_waves(volume: float, encut: float) -> int:
@@ -151,7 +152,7 @@ def fft_grid(lattice: Array, encut: float, *, accurate: bool) -> tuple[list[int]
     """Return the coarse and the fine FFT grid."""
     lengths = np.linalg.norm(lattice, axis=1)
     needed = np.sqrt(encut / _HBAR2_2M) * lengths / np.pi * (2.0 if accurate else 1.5)
-    coarse = [_smooth(int(np.ceil(number))) for number in needed]
+    coarse = [_smooth(int(number + 0.5)) for number in needed]
     return coarse, [2 * number for number in coarse]
 
 

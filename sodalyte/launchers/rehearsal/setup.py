@@ -66,7 +66,9 @@ class Setup:
     @cached_property
     def bands(self) -> int:
         """NBANDS."""
-        return self.incar.integer("NBANDS", default_bands(self.electrons, self.cell.n_ions))
+        moments = self.incar.tags.get("MAGMOM", [1.0] * self.cell.n_ions)
+        moment = float(np.sum(moments)) if self.incar.spins == 2 else 0.0
+        return self.incar.integer("NBANDS", default_bands(self.electrons, self.cell.n_ions, moment))
 
     @cached_property
     def plane_waves(self) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from sodalyte.launchers.rehearsal.fortran import STAMP
 
 _LEFT = ("WAVECAR", "CHGCAR", "CHG", "EIGENVAL", "DOSCAR", "IBZKPT", "PCDAT")
 _ON_REQUEST = {
@@ -41,8 +43,12 @@ class Streams:
         """Path of the CONTCAR."""
         return self.folder / "CONTCAR"
 
-    def touch_requested(self, tags: dict[str, object]) -> None:
+    def touch_requested(self, tags: dict[str, Any]) -> None:
         """Make the files that some tags ask for; they are empty, as are all that would hold densities."""
+        if tags.get("LORBIT", 0) >= 10:
+            (self.folder / "PROCAR").touch()
+        if tags.get("MDALGO", 0) > 0:
+            (self.folder / "REPORT").write_text(f"{STAMP}\n")
         for tag, names in _ON_REQUEST.items():
             if tags.get(tag) is True:
                 for name in names:

@@ -7,20 +7,27 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from monty.io import zopen
 from monty.os.path import zpath
 
 from sodalyte.database.store import OUTPUTS, Database
 from sodalyte.inputs.vasp.cost import Size, core_hours, plane_waves
-from sodalyte.inputs.vasp.run_folder import ATTEMPTS
+from sodalyte.inputs.vasp.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from sodalyte.inputs.vasp.reading import VaspFrames
 
 STAGES = ("relax", "static", "elastic", "dynamics")
 State = Literal["finished", "failed"]
 
 _GRID_POINTS_PER_PLANE_WAVE = 48 / math.pi
 """Of a grid that holds twice the cutoff's sphere (PREC = Accurate): its box against the sphere of plane waves."""
+
+_SAME = 1e-6
+"""Difference, of fractions of the cell or angstrom, up to which configurations are the same."""
 
 _LARGE = 1e6  # angstrom^3, in which the rounding of the number of plane waves does not count
 
@@ -157,20 +164,41 @@ def _delivered_steps(database: Database, uuids: list[str]) -> dict[str, int]:
 
 
 def _lost(folder: Path, calls: Sequence[Mapping[str, Any]], delivered: Mapping[str, int]) -> int:
-    """Return how many ionic steps were computed in vain.
+    """Return how many finished ionic steps were computed in vain.
 
-    Of dynamics these are the steps that the stored segment does not hold; of anything else the steps of an attempt
-    after which the next one began where that one had begun.
+    Of dynamics these are the steps that the stored segment does not hold; of anything else the steps of a disturbed
+    call that come after the configuration with which the next call began.
     """
+    run = RunFolder(folder)
+    attempts = [*run.attempts(), run.current]
     if (steps := delivered.get(_uuid(folder))) is not None:
-        return max(0, sum(int(call["ionic_steps"]) for call in calls) - steps)
-    attempts = [*sorted((folder / ATTEMPTS).glob("[0-9]*"), key=lambda path: int(path.name)), folder]
-    starts = [_text(attempt / "POSCAR") for attempt in attempts]
+        return max(0, sum(_finished_steps(attempt.folder) for attempt in attempts) - steps)
+    if len(attempts) != len(calls):
+        return 0
     return sum(
-        _ionic_steps(attempt)
-        for attempt, start, following in zip(attempts, starts, starts[1:], strict=False)
-        if start and start == following
+        _lost_between(one.frames(), following.frames(), _finished_steps(one.folder))
+        for call, one, following in zip(calls, attempts, attempts[1:], strict=False)
+        if call["faults"] or call["ended"] not in ("done", "stopped")
     )
+
+
+def _finished_steps(folder: Path) -> int:
+    try:
+        with zopen(zpath(str(folder / "OSZICAR")), mode="rt", encoding="utf-8", errors="replace") as file:
+            return sum(" F= " in line for line in file)
+    except OSError:
+        return 0
+
+
+def _lost_between(frames: VaspFrames | None, following: VaspFrames | None, steps: int) -> int:
+    """Return how many of ``steps`` steps of an attempt come after the configuration with which the next one began."""
+    if frames is None or following is None:
+        return steps
+    moves = frames.fractional - following.fractional[0]
+    same = (np.abs(moves - np.rint(moves)).max(axis=(1, 2)) < _SAME) & (
+        np.abs(frames.cells - following.cells[0]).max(axis=(1, 2)) < _SAME
+    )
+    return steps - int(np.flatnonzero(same)[-1]) if same.any() else steps - frames.n_steps
 
 
 def _core_hours(call: Mapping[str, Any]) -> float:
@@ -191,15 +219,3 @@ def _core_hours(call: Mapping[str, Any]) -> float:
         volume=volume,
     )
     return core_hours(size, ionic_steps=call["ionic_steps"], dynamics=call["stage"] == "dynamics")
-
-
-def _ionic_steps(folder: Path) -> int:
-    return sum(" F= " in line for line in _text(folder / "OSZICAR").splitlines())
-
-
-def _text(path: Path) -> str:
-    try:
-        with zopen(zpath(str(path)), mode="rt", encoding="utf-8", errors="replace") as file:
-            return str(file.read())
-    except OSError:
-        return ""

@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ def main() -> None:
     streams = Streams(Path.cwd())
     streams.say(" running    1 mpi-ranks, with    1 threads/rank, on    1 nodes\n")
     streams.flush()
+    warnings.simplefilter("ignore")  # VASP prints none of Python's
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     sys.exit(_Call(streams, began).run())
@@ -81,8 +83,11 @@ class _Call:
         except Mishap as mishap:
             self._finish("killed" if mishap.status < 0 else "error")
             return self._leave(mishap.status)
-        self._finish("stopped" if self._calculation and self._calculation.stopped else "done")
-        return 0
+        else:
+            self._finish("stopped" if self._calculation and self._calculation.stopped else "done")
+            return 0
+        finally:
+            self._finish("crashed")
 
     def _compute(self) -> None:
         from sodalyte.launchers.rehearsal import drivers
@@ -95,7 +100,6 @@ class _Call:
         self._streams.touch_requested(setup.incar.tags)
         model = Model(setup.cell, setup.incar, self._memory, _symmetry(setup))
         self._calculation = Calculation(setup, model, self._streams, self._script, self._began)
-        self._calculation.begin()
         drivers.run(self._calculation)
 
     def _faults(self, setup: Setup) -> Script:

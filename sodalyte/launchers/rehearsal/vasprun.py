@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sodalyte.launchers.rehearsal.setup import Setup
     from sodalyte.launchers.rehearsal.steps import Step
 
+_PARTS = ("alphaZ", "ewald", "hartreedc", "XCdc", "pawpsdc", "pawaedc", "eentropy", "bandstr", "atom")
 _SCF_SECONDS = '   <time name="dav">    0.01    0.01</time>\n   <time name="total">    0.01    0.01</time>\n'
 
 
@@ -36,7 +37,7 @@ class Vasprun:
         self._file = file
         self._setup = setup
 
-    def header(self) -> None:
+    def header(self, initial: Cell) -> None:
         """Write everything before the first ionic step."""
         setup = self._setup
         write = self._file.write
@@ -53,23 +54,27 @@ class Vasprun:
         write(" </generator>\n <incar>\n")
         for name, value in setup.incar.tags.items():
             write(_item(name, value, "  "))
-        write(" </incar>\n" + self._kpoints() + self._parameters() + self._atoms())
-        write(_structure(setup.cell, ' name="initialpos"', setup.incar.number("POTIM", 0.5)))
+        write(f" </incar>\n{self._primitive_cell()}{self._kpoints()}{self._parameters()}{self._atoms()}")
+        write(_structure(initial, ' name="initialpos"', setup.incar.number("POTIM", 0.5)))
 
     def open_step(self) -> None:
         """Begin an ionic step."""
         self._file.write(" <calculation>\n")
 
     def iteration(self, iteration: Iteration) -> None:
-        """Write an electronic step."""
-        self._file.write(f"  <scstep>\n{_SCF_SECONDS}   <energy>\n{_energies(iteration.energy, '    ')}   </energy>\n")
-        self._file.write("  </scstep>\n")
+        """Write an electronic step; the first and the last have parts, which are not known here."""
+        parts = ""
+        if iteration.number == 1 or iteration.converged:
+            values = dict.fromkeys(_PARTS, 0.0) | {"bandstr": iteration.energy}
+            parts = "".join(f'    <i name="{name}">{value:16.8f} </i>\n' for name, value in values.items())
+        self._file.write(f"  <scstep>\n{_SCF_SECONDS}   <energy>\n{parts}{_energies(iteration.energy, '    ')}")
+        self._file.write("   </energy>\n  </scstep>\n")
 
     def close_step(self, step: Step) -> None:
         """Write what an ionic step gave, and end it."""
         write = self._file.write
         answer, motion = step.answer, step.motion
-        write(_structure(step.cell, "", 0.0) + _varray("forces", answer.forces, "  "))
+        write(_structure(step.cell, "", 0.0, "  ") + _varray("forces", answer.forces, "  "))
         if self._setup.incar.freedom:
             write(_varray("stress", -answer.stress * KBAR, "  "))
         write(f"  <energy>\n{_energies(answer.energy, '   ')}")
@@ -94,6 +99,14 @@ class Vasprun:
         """Write the final configuration and close the document."""
         self._file.write(_structure(final, ' name="finalpos"', self._setup.incar.number("POTIM", 0.5)))
         self._file.write("</modeling>\n")
+
+    def _primitive_cell(self) -> str:
+        cell = self._setup.cell
+        at_rest = cell.at(cell.lattice, cell.positions)
+        text = " <primitive_cell>\n" + _structure(at_rest, ' name="primitive_cell"', 0.0, "  ")
+        text += '  <varray name="primitive_index" >\n'
+        text += "".join(f'   <v type="int" >{number:9d} </v>\n' for number in range(1, cell.n_ions + 1))
+        return text + "  </varray>\n </primitive_cell>\n"
 
     def _kpoints(self) -> str:
         sampling = self._setup.sampling
@@ -217,9 +230,8 @@ def _varray(name: str, rows: Array, indent: str) -> str:
     )
 
 
-def _structure(cell: Cell, name: str, time_step: float) -> str:
+def _structure(cell: Cell, name: str, time_step: float, indent: str = " ") -> str:
     """Return a configuration; velocities in fractions of the cell per time step, as VASP has them here."""
-    indent = " " if name else "  "
     text = f"{indent}<structure{name}{' ' if name else ''}>\n{indent} <crystal>\n"
     text += _varray("basis", cell.lattice, indent + "  ")
     text += f'{indent}  <i name="volume">{cell.volume:16.8f} </i>\n'

@@ -107,7 +107,7 @@ class _Seat:
             DEADLINE: repr(self._deadline),
             "SODALYTE_PILOT": self._pilot,
             "SODALYTE_PILOT_MEMORY": str(self._slot.memory or 0),
-            "OMP_NUM_THREADS": str(self._slot.cores),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(self._slot.cores),
         }
 
     def attend(self, *, stopping: bool) -> bool:

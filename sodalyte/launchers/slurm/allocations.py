@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 AVOIDED_FOR = 3600.0
 """Seconds for which a node that jobs came to grief on is kept out of new allocations."""
 
+_NEED_AGE = 60.0
 _START_UP = 120.0
 _MORE = "-more"
 
@@ -33,6 +34,7 @@ class Allocations:
         self._queue = queue
         self._launchpad = launchpad
         self._avoided: dict[str, float] = {}
+        self._seen_need: tuple[float, Need, int] | None = None
 
     def current(self) -> list[SlurmJob]:
         """Return the campaign's allocations that wait or run."""
@@ -76,8 +78,17 @@ class Allocations:
         submitted += self._submit(min(useful - len(ordinary), room - submitted), Need())
         return submitted
 
+    def look_again(self) -> None:
+        """Forget what jobs need: some of it has changed."""
+        self._seen_need = None
+
     def _need(self) -> tuple[Need, int]:
-        """Return what those jobs need that are ready and ask for more than an ordinary slot has, and their number."""
+        """Return what those jobs need that ask for more than an ordinary slot has, and their number; a minute old."""
+        if self._seen_need is None or time.monotonic() - self._seen_need[0] > _NEED_AGE:
+            self._seen_need = time.monotonic(), *self._look_up_need()
+        return self._seen_need[1:]
+
+    def _look_up_need(self) -> tuple[Need, int]:
         overrides = f"spec.{OWN}.overrides"
         query = {"spec.campaign": self._settings.campaign, "state": READY, overrides: {"$exists": True}}
         needs = []

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sodalyte.errors import ClusterError, DatabaseError
+from sodalyte.launchers.fireworks import spool
 from sodalyte.launchers.fireworks.records import FIZZLED, PAUSED, READY, RUNNING
 from sodalyte.launchers.slurm.allocations import Allocations
 from sodalyte.launchers.slurm.queue import Queue, RefusedError, SlurmJob, UnreachableError
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 PAUSE = 10.0
 """Seconds between two passes."""
 
-MAX_REFUSALS = 3
-"""How often a submission that was refused is tried again while no allocation is left."""
+MAX_REFUSALS, MAX_PASSING_REFUSALS = 3, 60
+"""How often a submission that was refused is tried again while no allocation is left; more often if that can pass."""
 
 ENDED = frozenset({"complete", "failed", "paused"})
 """States in which nothing is left to manage."""
@@ -63,6 +64,7 @@ class Manager:
         self._allocations = Allocations(settings, self._queue, self._launchpad)
         self._reconciler = Reconciler(self._launchpad, self._queue, campaign=settings.campaign, root=settings.root)
         self._refused = 0
+        self._most_refusals = MAX_REFUSALS
         self._reached = False
         self._said = ""
 
@@ -71,9 +73,10 @@ class Manager:
         while True:
             state = self.step()
             show(state)
-            if state.state in ENDED or self._refused > MAX_REFUSALS:
+            if state.state in ENDED or self._refused > self._most_refusals:
                 return state
-            time.sleep(min(pause, 1.0) if self._refused else pause)
+            in_vain = self._refused and self._most_refusals == MAX_REFUSALS
+            time.sleep(min(pause, 1.0) if in_vain else pause)
 
     def step(self) -> State:
         """Look once at everything, and do what follows from it."""
@@ -92,6 +95,7 @@ class Manager:
         return state
 
     def _step(self) -> State:
+        spool.deliver(self._launchpad.database, self.settings.root)
         for lost in self._reconciler.reconcile():
             self._tell(lost.sentence)
             self._note(lost)
@@ -121,6 +125,7 @@ class Manager:
             sentence = refusal.sentence if refusal is not None and not refusal.passing else ""
             return self._state("running" if running else "waiting", sentence, jobs, counts)
         self._refused += 1
+        self._most_refusals = MAX_PASSING_REFUSALS if refusal.passing else MAX_REFUSALS
         return self._state(refusal.name, refusal.sentence, jobs, counts)
 
     def _finish(self, counts: dict[str, int]) -> State:
@@ -137,7 +142,8 @@ class Manager:
         return self._state("complete", "", jobs, counts)
 
     def _note(self, lost: Lost) -> None:
-        """Keep new allocations away from a node that jobs came to grief on."""
+        """Take a lost job into account: what it needs now, and which node new allocations should stay away from."""
+        self._allocations.look_again()
         if lost.end.policy.remedy == "another node" and lost.run.node:
             self._allocations.avoid(lost.run.node)
 

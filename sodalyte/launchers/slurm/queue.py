@@ -26,7 +26,9 @@ ALIVE = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING",
 _SEPARATOR = "|"
 _ASKED_AT_ONCE = 200
 _NOT_KNOWN = ("Invalid job id", "Invalid user id")
-_AWAY = re.compile(r"unable to contact|timed out|connection refused|configuration source", re.IGNORECASE)
+_AWAY = re.compile(
+    r"unable to contact|timed out|connection|not connected|socket|communication|transmitted|configuration source", re.I
+)
 _UNSET = {"N/A", "Unknown", "NONE", "None", "(null)", ""}
 _KEPT_VARIABLES = re.compile(r"HOME|USER|LOGNAME|SHELL|PATH|LANG|LC_\w+|TZ|SLURM_CONF|SLURM_CLUSTERS|SBATCH_\w+")
 
@@ -109,7 +111,7 @@ class Queue:
             done = subprocess.run(  # noqa: S603 - a list of words, no shell
                 words,
                 input=script or "",
-                env={**(os.environ if environment is None else environment), **self._environment, "LC_ALL": "C"},
+                env={**(os.environ if environment is None else environment), **self._environment},
                 capture_output=True,
                 text=True,
                 timeout=self._timeout,

@@ -9,12 +9,14 @@ import h5py
 import numpy as np
 import pytest
 from pymatgen.io.vasp.outputs import Vasprun
+from rehearsals import DYNAMICS, Campaign
 from vasprun_files import Run, write_vasprun
 
 from sodalyte.errors import CalculationError
 from sodalyte.inputs.vasp.reading import iter_frames, read_dynamics, unwrapped
 from sodalyte.inputs.vasp.reading.frames import Header
 from sodalyte.inputs.vasp.reading.numbers import parse_rows
+from sodalyte.structures import conventional, load
 
 GENUINE = "SODALYTE_GENUINE_VASP"
 """Folder of genuine vasprun.xml files, which may not be part of this package."""
@@ -334,6 +336,18 @@ def test_vaspout_says_the_same_as_vasprun(vasprun: Path) -> None:
     assert np.flatnonzero(~binary.scf_converged).tolist() == [3]
 
 
+def test_a_vaspout_that_says_nothing_of_convergence_gives_way_to_vasprun(vasprun: Path) -> None:
+    binary = vasprun.with_name("vaspout.h5")
+    write_vaspout(binary, vasprun)
+    with h5py.File(binary, "r+") as file:
+        rows = file["intermediate/ion_dynamics/oszicar"][:]
+        del file["intermediate/ion_dynamics/oszicar"]
+        file["intermediate/ion_dynamics/oszicar"] = rows[16:]
+    assert read_dynamics(vasprun.parent).source.endswith("vasprun.xml")
+    with pytest.raises(CalculationError, match="which electronic steps converged"):
+        read_dynamics(binary)
+
+
 def test_a_damaged_vaspout_gives_way_to_vasprun(vasprun: Path) -> None:
     binary = vasprun.with_name("vaspout.h5")
     write_vaspout(binary, vasprun)
@@ -388,6 +402,38 @@ def test_xdatcar_and_oszicar_when_vasprun_is_lost(vasprun: Path, tmp_path: Path)
         float(line.split()[2].rstrip(".")) for line in (folder / "OSZICAR").read_text().splitlines() if " T=" in line
     ]
     assert text.temperatures == pytest.approx(temperatures, abs=0.5)
+
+
+def test_the_files_of_a_rehearsal_agree_with_each_other(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path)
+    folder = campaign.folder("dynamics", conventional(load("Na3SbS4").structure), DYNAMICS, mesh=(1, 1, 1))
+    campaign.run(folder)
+    check_against_pymatgen(folder / "vasprun.xml")
+    text, short = read_dynamics(folder / "vasprun.xml"), read_dynamics(folder / "XDATCAR")
+    assert text.complete
+    assert short.complete
+    assert text.scf_converged.all()
+    assert short.scf_converged.all()
+    assert text.positions == pytest.approx(short.positions, abs=1e-5)
+    assert text.free_energies == pytest.approx(short.free_energies, rel=1e-6)
+    assert text.temperatures == pytest.approx(short.temperatures, rel=1e-4)
+    assert text.conserved == pytest.approx(short.conserved, abs=1e-3)
+    assert np.array_equal(text.electronic_steps, short.electronic_steps)
+    printed = re.findall(r"T=\s*(\d+)", (folder / "OSZICAR").read_text())
+    assert text.temperatures == pytest.approx([float(kelvin) for kelvin in printed], abs=0.51)
+
+
+def test_an_xdatcar_alone_has_positions_and_no_claims(vasprun: Path, tmp_path: Path) -> None:
+    (folder := tmp_path / "run").mkdir()
+    write_xdatcar(folder, vasprun, n_steps=12)
+    lines = (folder / "OSZICAR").read_text().splitlines(keepends=True)
+    (folder / "OSZICAR").write_text("".join(lines[: 10 * 7 + 4]))
+    assert read_dynamics(folder).n_steps == 7
+    (folder / "OSZICAR").unlink()
+    frames = read_dynamics(folder)
+    assert frames.n_steps == 12
+    assert np.isnan(frames.free_energies).all()
+    assert not frames.scf_converged.any()
 
 
 def test_an_xdatcar_cut_off_keeps_its_complete_frames(vasprun: Path, tmp_path: Path) -> None:

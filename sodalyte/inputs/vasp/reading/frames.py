@@ -114,7 +114,7 @@ class Frame:
     last_change
         Of the free energy between the last two electronic steps, eV.
     scf_converged
-        Whether the electronic steps ended before NELM or with a change below EDIFF.
+        Whether the electronic steps ended before NELM or with a change below EDIFF; false where nothing tells.
     """
 
     step: int
@@ -249,7 +249,7 @@ def join(header: Header, frames: Iterable[Frame], *, forces: bool) -> VaspFrames
     arrays = {name: column.joined() for name, column in columns.items()}
     converged = arrays["scf_converged"].astype(bool)
     # Asked to stop at once (LABORT), VASP gives up the electronic steps of its last ionic step before NELM.
-    converged[-1] &= frame.electronic_steps < 2 or header.is_small(frame.last_change)
+    converged[-1] &= frame.electronic_steps == 0 or header.is_small(frame.last_change)
     return VaspFrames(
         source=header.source,
         complete=False,

@@ -47,7 +47,7 @@ class Vaspout:
                 self._length = min(
                     len(file[f"{_GROUP}/{name}"]) for name in ("position_ions", "lattice_vectors", "energies")
                 )
-                self._changes = _electronic_steps(file)
+                self._electronic_steps = _electronic_steps(file, self._length)
                 self.complete = "results/positions/position_ions" in file
         except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CalculationError(f"{path} is damaged or not a vaspout.h5 ({error})") from error
@@ -71,7 +71,7 @@ class Vaspout:
         wanted = self._forces and "forces" in group
         forces = group["forces"][start:end] if wanted else [None] * (end - start)
         for place, index in enumerate(range(start, end)):
-            count, change, change_of_bands = self._changes[index] if index < len(self._changes) else (0, np.nan, np.nan)
+            count, change, change_of_bands = self._electronic_steps[index]
             scalars = {name: float(energies[name][place]) if name in energies else np.nan for name in _TAGS.values()}
             yield Frame(
                 step=index + 1,
@@ -93,14 +93,18 @@ def _energies(group: h5py.Group, start: int, end: int) -> dict[str, np.ndarray]:
     return {_TAGS[tag]: values[:, column] for column, tag in enumerate(tags) if tag in _TAGS}
 
 
-def _electronic_steps(file: h5py.File) -> list[tuple[int, float, float]]:
-    """Return number of electronic steps, last change of the energy and of the bands' energy, for every ionic step."""
+def _electronic_steps(file: h5py.File, length: int) -> list[tuple[int, float, float]]:
+    """Return number of electronic steps, last change of the energy and of the bands' energy, for every ionic step.
+
+    A step that was under way when VASP was killed may follow. Where steps of a machine-learned force field lie between,
+    the file does not say to which ionic steps its electronic ones belong.
+    """
     group = file[_GROUP]
-    if "oszicar" not in group:
-        return []
-    rows = group["oszicar"][:]
+    rows = group["oszicar"][:] if "oszicar" in group else np.empty((0, 4))
     starts = np.flatnonzero(rows[:, 0] == 1)
     ends = [*starts[1:], len(rows)]
+    if not length <= len(starts) <= length + 1:
+        raise ValueError("it does not tell which electronic steps converged; read vasprun.xml instead")
     return [
         (int(end - start), float(rows[end - 1, 2]), float(rows[end - 1, 3]))
         for start, end in zip(starts, ends, strict=True)

@@ -72,10 +72,13 @@ class Xdatcar:
 
     def __iter__(self) -> Iterator[Frame]:
         energies = _energies(self.path)
-        step = 0
+        step, known = 0, False
         for cell, fractional in self._configurations():
+            found = next(energies, None)
+            if found is None and known:
+                break
+            known, found = found is not None, found or _Energies()
             step += 1
-            found = next(energies, None) or _Energies()
             kinetic = found.values.get("EK", np.nan)
             yield Frame(
                 step=step,
@@ -92,7 +95,7 @@ class Xdatcar:
                 forces=None,
                 electronic_steps=found.electronic_steps,
                 last_change=found.changes[0],
-                scf_converged=self.header.is_converged(found.electronic_steps, *found.changes),
+                scf_converged=known and self.header.is_converged(found.electronic_steps, *found.changes),
             )
         self.complete = 0 < step == self.header.steps_asked
 
