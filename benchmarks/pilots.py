@@ -4,8 +4,8 @@
 
 Jobs are chains of two; for FireWorks, too, each chain is a workflow of its own, which suits it best. Each launcher
 starts anew on an empty database. The time is that from the start of its workers to the end of the last job, less
-``start``: how long its workers take when there is no job. Without ``--uri`` the server is a mongod on the PATH, else the stand-in of
-the tests, which says little about MongoDB itself.
+``start``: how long its workers take when there is no job. Without ``--uri`` the server is a mongod on the PATH, else
+the stand-in of the tests, which says little about MongoDB itself.
 """
 
 from __future__ import annotations

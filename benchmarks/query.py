@@ -35,8 +35,8 @@ QUERIES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "refused, newest first": (("status=refused",), {"sort": ["-created_at", "material"]}),
     "a pattern in the reason, by value": (("reason~hops",), {"sort": ["value"]}),
     "level, recipe and unit, by uncertainty": (("level=PBE 7", "recipe=quick", "unit=V"), {"sort": ["uncertainty"]}),
-    "one material, valid, below a value": (
-        ("material=Na3M5S4", "value<0.3", "status=valid"),
+    "one material, not refused, below a value": (
+        ("material=Na3M5S4", "value<0.3", "status=ok"),
         {"sort": ["value"]},
     ),
 }

@@ -49,6 +49,7 @@ def submit(
     folder = workspace_path(workspace, create=True)
     configuration = load_configuration(folder)
     table = configuration.cluster(cluster)
+    _check_time(cluster, table)
     if workspace is None and table.workspace is not None:
         folder = workspace_path(table.workspace, create=True)
     uri = _server(database_uri(database, folder))
@@ -66,6 +67,17 @@ def submit(
         typer.echo(_as_json(settings, added, state))
     if state is not None and state.state != "complete":
         raise typer.Exit(1)
+
+
+def _check_time(name: str, cluster: Cluster) -> None:
+    from sodalyte.errors import ConfigurationError
+    from sodalyte.launchers.slurm.settings import seconds_for_jobs
+
+    if seconds_for_jobs(cluster) <= 0:
+        raise ConfigurationError(
+            f"[clusters.{name}]: a walltime of {cluster.walltime:g} h with a warning {cluster.warning} s before its end "
+            "leaves no time for a job; raise walltime or lower warning"
+        )
 
 
 def _server(uri: str) -> str:

@@ -22,7 +22,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import litemongo
@@ -32,6 +31,7 @@ from litemongo._vendor.mongomock.collection import Collection, Cursor
 
 from sodalyte.database import columns
 from sodalyte.database.columns import COMPLEX, Column, Key
+from sodalyte.database.connection import Connection
 
 BUSY_TIMEOUT = 60.0
 """Seconds that a process waits for another one's transaction, which lasts milliseconds."""
@@ -81,54 +81,17 @@ def open_collection(client: litemongo.MongoClient, database: str, name: str) -> 
     return handle[name]
 
 
-class _Connection(sqlite3.Connection):
-    """``with connection:`` takes the write lock at once and nests: the outermost block commits or rolls back.
-
-    Processes queue for the lock in the kernel; SQLite alone lets them poll, and one of four busy writers then starves
-    for seconds.
-    """
-
-    queue: int
-    """File descriptor of the lock file on which processes queue."""
-    _depth = 0
-
-    def __enter__(self) -> _Connection:
-        if self._depth == 0:
-            fcntl.flock(self.queue, fcntl.LOCK_EX)
-            try:
-                self.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error:
-                fcntl.flock(self.queue, fcntl.LOCK_UN)
-                raise
-        self._depth += 1
-        return self
-
-    def __exit__(  # type: ignore[override]
-        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self._depth -= 1
-        if self._depth > 0:
-            return
-        try:
-            if kind is None:
-                self.execute("COMMIT")
-        finally:
-            if self.in_transaction:
-                self.execute("ROLLBACK")
-            fcntl.flock(self.queue, fcntl.LOCK_UN)
-
-
 class _CollectionStore(sqlite_store.CollectionStore):  # type: ignore[misc]
     """One collection file, the columns of its declared indexes, and questions to them."""
 
-    _connection: _Connection
+    _connection: Connection
 
     def open(self) -> None:
         try:
             super().open()
         finally:
             self._connection.close()
-        self._connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, factory=_Connection)
+        self._connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, factory=Connection)
         self._queue = (self._path.parent.parent / f"{self._path.name}.lock").open("w")
         self._connection.queue = self._queue.fileno()
         self._connection.create_function("regexp", 2, columns.matches_pattern, deterministic=True)

@@ -29,6 +29,7 @@ INDEXES: dict[str, tuple[tuple[tuple[str, ...], bool], ...]] = {
         (("property", "value"), False),
         (("status", "material"), False),
         (("level", "recipe"), False),
+        (("reason",), False),
         (("value",), False),
         (("created_at",), False),
         (("key",), False),
@@ -36,7 +37,7 @@ INDEXES: dict[str, tuple[tuple[tuple[str, ...], bool], ...]] = {
 }
 """For each collection its indexes: the fields, the most selective first, and whether they are unique together."""
 
-COLUMNS = {RESULTS: ("uncertainty", "interval_95.0", "interval_95.1", "unit", "level", "recipe", "reason")}
+COLUMNS = {RESULTS: ("uncertainty", "interval_95.0", "interval_95.1", "unit", "level", "recipe")}
 """Further fields that a database without a server filters and sorts by without loading documents."""
 
 

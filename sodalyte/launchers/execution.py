@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
+import pymongo
 from jobflow import Flow, Job, JobStore
 from maggma.stores import MongoStore
 from monty.json import jsanitize
 from pymongo import ReplaceOne
-from pymongo.errors import ConnectionFailure, DuplicateKeyError
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
 from sodalyte.database import Database, save_results
 from sodalyte.database.store import BLOBS, OUTPUTS
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from jobflow.core.schemas import JobStoreDocument
 
 OUTCOME = "outcome"
+STORE_TIMEOUT = 15.0
+"""Seconds that storing an output may take before it is kept on disk."""
+
 OWNER = ".owner"
 """File in a run folder: who runs the job there. It is gone when the job has ended in order."""
 
@@ -172,10 +176,13 @@ class Executor:
             return outcome
 
     def _store(self, record: Record, outcome: Outcome) -> Outcome:
-        try:
+        if self._keep is None:
             return record.deliver(self._database) or outcome
-        except (ConnectionFailure, DatabaseError) as error:
-            if self._keep is None or not _is_away(error):
+        try:
+            with pymongo.timeout(STORE_TIMEOUT):
+                return record.deliver(self._database) or outcome
+        except (PyMongoError, DatabaseError) as error:
+            if not is_away(error):
                 raise
             raise KeptError(self._keep(record), outcome) from error
 
@@ -275,8 +282,10 @@ class _Recorder(JobStore):  # type: ignore[misc]
         return Record(self.docs_store.written[0], blobs.written, outcome)
 
 
-def _is_away(error: Exception) -> bool:
-    return isinstance(error, ConnectionFailure) or isinstance(error.__cause__, ConnectionFailure)
+def is_away(error: BaseException) -> bool:
+    """Tell whether an error, or what caused it, is that the database does not answer."""
+    causes = (error, error.__cause__)
+    return any(isinstance(cause, ConnectionFailure) or getattr(cause, "timeout", False) for cause in causes)
 
 
 def _as_json(flow: Flow | None, parent: Job) -> str | None:

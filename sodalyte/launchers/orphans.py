@@ -1,4 +1,4 @@
-"""Processes that outlive the one that started them: an external program whose supervisor was killed."""
+"""Processes on this host: which pilots live, and what outlived the one that started it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import socket
 import time
 import uuid
 from pathlib import Path
+
+PILOT_MODULE = "sodalyte.launchers.fireworks.pilot"
 
 _GRACE = 5.0
 _PAUSE = 0.05
@@ -48,6 +50,28 @@ def end_orphans(folder: Path, signed: str) -> None:
         if time.monotonic() > 2 * _GRACE + deadline:
             return
         time.sleep(_PAUSE)
+
+
+def is_pilot(pid: int) -> bool:
+    """Tell whether a process of this number exists and may be a pilot."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return not Path("/proc/self").exists() and _exists(pid)
+    except OSError:
+        return True
+    return state != "Z" and PILOT_MODULE.encode() in words
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _working_in(folder: Path) -> list[int]:

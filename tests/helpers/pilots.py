@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jobflow import Job
+from jobflow import Flow, Job
+from trivial import log_and_sleep
 
 from sodalyte.launchers.execution import Executor
 from sodalyte.launchers.fireworks import Pilot
 from sodalyte.launchers.fireworks.pilot import Settings
-from sodalyte.launchers.identity import INCOMPLETE
+from sodalyte.launchers.identity import INCOMPLETE, identify
 
 HELPERS = Path(__file__).parent
 
@@ -60,3 +61,12 @@ def executions(root):
 def outputs(database):
     found = database.collection("outputs").find({}, {"uuid": 1, "index": 1, "output": 1})
     return {(document["uuid"], document["index"]): document["output"] for document in found}
+
+
+def sleepers(folder, *, jobs, seconds=0.2):
+    """Return chains of two jobs."""
+    flow = []
+    for number in range(0, jobs, 2):
+        first = log_and_sleep(str(folder / "log"), number, seconds=seconds)
+        flow += [first, log_and_sleep(str(folder / "log"), number + 1, seconds=seconds, after=first.output)]
+    return identify(Flow(flow))

@@ -147,7 +147,8 @@ def test_every_fault_at_every_stage(rehearse, undisturbed, stage, fault):
     script = {"fault": fault, "stage": stage, "step": step, "times": 1}
     if fault == "walltime":
         script |= {"seconds": 0.5, "steps": 2}
-    check(rehearse(stage, script), undisturbed(stage), fault, lost=1)
+    lost = {"noscf": 20, "subspace": 0, "walltime": 0}.get(fault, 1)  # steps without convergence do not count
+    check(rehearse(stage, script), undisturbed(stage), fault, lost=lost)
 
 
 @pytest.mark.parametrize(

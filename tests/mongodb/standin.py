@@ -335,7 +335,7 @@ async def _serve(commands: Commands, reader: asyncio.StreamReader, writer: async
                 return
             writer.write(HEADER.pack(HEADER.size + len(answer), 0, request, kind) + answer)
             await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
         pass
     finally:
         writer.close()
@@ -346,7 +346,10 @@ async def _main(port: int, folder: Path) -> None:
     server = await asyncio.start_server(lambda *streams: _serve(commands, *streams), "127.0.0.1", port)
     sys.stdout.write(f"mongodb://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
-    await server.serve_forever()
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    async with server:
+        await ended.wait()
 
 
 def _arguments(words: Iterable[str] | None = None) -> argparse.Namespace:
@@ -359,6 +362,5 @@ def _arguments(words: Iterable[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     arguments = _arguments()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="standin-") as temporary:
         asyncio.run(_main(arguments.port, arguments.data or Path(temporary)))

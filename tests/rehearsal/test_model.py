@@ -84,6 +84,9 @@ def test_symmetric_forces_and_stress(thioantimonate):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:Only FixAtoms and FixCartesian:UserWarning", "ignore:Converting a tensor:UserWarning"
+)
 def test_chgnet_relaxes_as_it_does_directly(campaign, thioantimonate):
     from ase.constraints import FixSymmetry
     from ase.filters import FrechetCellFilter

@@ -147,8 +147,6 @@ def test_expired_and_spent_accounts_are_named(make_lab, make_campaign):
     assert campaign.wait() == 1
     assert campaign.state().state == "spent account"
     assert "AssocGrpCPUMinutesLimit" in campaign.said()
-    lab.run("scancel", "--me")
-    wait_until(lambda: not lab.run("squeue", "-h", "--me"))
     lab.run("sacctmgr", "-i", "delete", "user", getpass.getuser(), "account=sulfides")
     campaign.start()
     assert campaign.wait() == 1
@@ -163,9 +161,9 @@ def test_expired_and_spent_accounts_are_named(make_lab, make_campaign):
 @pytest.mark.slow
 def test_out_of_time_is_told_by_slurm(make_campaign):
     """A pilot that cannot even be warned (stopped, as by a hanging file system) is ended by Slurm: TIMEOUT."""
-    campaign = make_campaign(partition="small", walltime=1 / 60, warning=5)
-    campaign.add(chains(campaign.folder, number=1, length=1, seconds=200))
+    campaign = make_campaign(walltime=2.5 / 60, warning=5)
+    campaign.add(chains(campaign.folder, number=1, length=1, seconds=400))
     campaign.start()
     began = wait_until(campaign.running, seconds=60)[0]
     os.kill(began.pid, signal.SIGSTOP)
-    wait_until(lambda: "TIMEOUT: The allocation reached its time limit" in campaign.said(), seconds=200, every=1)
+    wait_until(lambda: "TIMEOUT: The allocation reached its time limit" in campaign.said(), seconds=300, every=1)

@@ -105,12 +105,23 @@ def test_wrong_partition_and_walltime_are_named(make_campaign):
     assert "sinfo" in campaign.said()
 
 
-def test_a_walltime_beyond_the_partitions_is_named(make_campaign):
+def test_a_walltime_beyond_the_partitions_is_named(make_campaign, lab):
     campaign = make_campaign(partition="small", walltime=0.5)
     campaign.add(chains(campaign.folder, number=1, length=1, seconds=0))
     campaign.start()
     assert campaign.wait() == 1
     assert campaign.state().state == "walltime too long"
+    assert not lab.run("squeue", "-h", "--me", "-t", "PENDING"), "what waits in vain is taken back"
+
+
+def test_allocations_that_fail_are_not_repeated_for_ever(make_campaign):
+    campaign = make_campaign(max_queued=2, environment=("echo no module vasp >&2", "exit 3"))
+    campaign.add(chains(campaign.folder, number=4, length=1, seconds=0))
+    campaign.start()
+    assert campaign.wait() == 1
+    assert campaign.state().state == "allocations fail"
+    assert "no module vasp" in campaign.state().message
+    assert "exit status 3" in campaign.state().message
 
 
 def test_one_manager_at_a_time(make_campaign):

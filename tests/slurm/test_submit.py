@@ -74,10 +74,10 @@ def write_campaign(folder, **changes):
     return path
 
 
-def run_here(path, folder, engine):
-    """Run the campaign with the local launcher; return the address of its database."""
+def run_here(path, folder, faults):
+    """Run the campaign with the local launcher, faults on if there are any; return the address of its database."""
     campaign = load_campaign(path)
-    environment = prepare(folder, model="einstein", faults=None).environment() if "rehearsal" in engine else {}
+    environment = prepare(folder, model="einstein", faults=faults).environment() if faults else {}
     uri = f"lite://{folder / 'database'}"
     with exported(environment | {"OMP_NUM_THREADS": "1"}):
         summary = local.run(campaign.flow(), database=uri, root=folder / "runs", workers=2)
@@ -114,6 +114,13 @@ def test_from_the_command_line(sodalyte, tmp_path):
     assert answer["counts"].keys() == {"COMPLETED"}
 
 
+def test_a_walltime_too_short_for_any_job_is_refused(sodalyte, tmp_path):
+    (tmp_path / "work" / "sodalyte.toml").write_text(CLUSTER.replace("walltime = 0.5", "walltime = 0.1"))
+    done = sodalyte("submit", write_campaign(tmp_path), "--cluster", "lab")
+    assert done.returncode == 2
+    assert "leaves no time for a job" in done.stderr
+
+
 @pytest.mark.slow
 def test_detached_and_taken_up(sodalyte, tmp_path):
     """The command returns; given again it finds the manager at work; the relaxation is run once."""
@@ -135,8 +142,7 @@ def test_detached_and_taken_up(sodalyte, tmp_path):
 FOUR = ["Na3PS4_t", "Na3SbS4", "Na3PS4", "Na2S"]
 FAULTS = """
 - {fault: kill, stage: relax, step: 2}
-- {fault: edddav, stage: dynamics, step: 30, times: 2}
-- {fault: zbrent, stage: relax, step: 3, attempts: [2]}
+- {fault: brmix, stage: static}
 """
 
 
@@ -145,11 +151,11 @@ FAULTS = """
 def test_all_analyses_equal_the_local_run(sodalyte, tmp_path, engine, materials, address):
     """On four nodes, and through VASP's path with faults on: the local launcher gives the same answers."""
     path = write_campaign(tmp_path, materials=materials, engine=engine)
-    here = answers(run_here(path, tmp_path / "here", engine))
-    faults = tmp_path / "faults.yaml"
-    faults.write_text(FAULTS)
-    more = {FAULT_FILE: str(faults)} if "rehearsal" in engine else {}
-    done = sodalyte("submit", path, "--cluster", "lab", more=more)
+    faults = tmp_path / "faults.yaml" if "rehearsal" in engine else None
+    if faults:
+        faults.write_text(FAULTS)
+    here = answers(run_here(path, tmp_path / "here", faults))
+    done = sodalyte("submit", path, "--cluster", "lab", more={FAULT_FILE: str(faults)} if faults else {})
     assert done.returncode == 0, done.stderr
     there = answers(address)
     assert len(here) > 5 * len(materials)

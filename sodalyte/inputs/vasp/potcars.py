@@ -94,7 +94,7 @@ def _load(symbol: str, functional: str, *, rehearsal: bool) -> PotcarSingle:
             warnings.simplefilter("ignore")  # about keywords and hashes that pymatgen does not know: we check below
             single = PotcarSingle(text, symbol)
         title, exchange = str(single.keywords["TITEL"]), str(single.keywords["LEXCH"])
-    except (OSError, EOFError, KeyError, ValueError, IndexError) as error:
+    except (OSError, EOFError, KeyError, ValueError, IndexError, AttributeError) as error:
         raise EngineError(f"{path} is not a readable POTCAR ({type(error).__name__}: {error})") from error
     words = title.split()
     if len(words) < 2 or words[1] != symbol or exchange.upper() != "PE":

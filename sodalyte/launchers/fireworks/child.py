@@ -120,10 +120,9 @@ class Child:
 def _run(executor: Executor, message: dict[str, Any]) -> dict[str, Any]:
     """Run a job; whatever happens becomes the answer."""
     from jobflow import Job
-    from pymongo.errors import ConnectionFailure
 
     from sodalyte.errors import StoppedError
-    from sodalyte.launchers.execution import HeldError, KeptError
+    from sodalyte.launchers.execution import HeldError, KeptError, is_away
     from sodalyte.launchers.identity import INCOMPLETE
 
     job = Job.from_dict(json.loads(message["job"]))
@@ -137,9 +136,9 @@ def _run(executor: Executor, message: dict[str, Any]) -> dict[str, Any]:
         return {"held": str(error)}
     except StoppedError as error:
         return {"stopped": str(error)}
-    except ConnectionFailure:
-        return {"away": "the database went away before the job began"}
     except Exception as error:  # noqa: BLE001 - whatever a job raises is its pilot's to report
+        if is_away(error):
+            return {"away": "the database went away before the job began"}
         lines = str(error).strip().splitlines() or [""]
         reason = f"{type(error).__name__}: {lines[0]}"
         return {"error": reason, "cause": _cause(error), "traceback": traceback.format_exc()}

@@ -9,8 +9,9 @@ from typing import Any
 from bson import ObjectId
 
 from sodalyte.launchers.fireworks.documents import OWN, now
-from sodalyte.launchers.fireworks.graph import Collections, defuse, settle
-from sodalyte.launchers.fireworks.records import COMPLETED, DEFUSED, FIZZLED, PAUSED, READY, WAITING
+from sodalyte.launchers.fireworks.endings import Ending, claim_of, end, running
+from sodalyte.launchers.fireworks.graph import Collections, defuse, key_of_workflow, settle
+from sodalyte.launchers.fireworks.records import CANCELLED, COMPLETED, DEFUSED, FIZZLED, PAUSED, READY, WAITING
 
 
 def pause(collections: Collections, query: dict[str, Any]) -> int:
@@ -31,8 +32,13 @@ def resume(collections: Collections, query: dict[str, Any]) -> int:
 
 
 def cancel(collections: Collections, query: dict[str, Any]) -> int:
-    """Defuse fireworks that have not begun; return how many."""
+    """Defuse fireworks that have no answer yet; return how many. The pilots of those that run end them soon."""
     cancelled = 0
+    for run in running(collections, _on_spec(query)):
+        claim = claim_of(collections, run)
+        if claim is not None and end(collections, claim, Ending(CANCELLED, "cancelled by its user", retry=False)):
+            defuse(collections, key_of_workflow(collections, claim), [run.fw_id])
+            cancelled += 1
     for key, numbers in _selected(collections, query, (WAITING, READY, PAUSED)).items():
         defuse(collections, key, numbers)
         settle(collections, key)
@@ -78,9 +84,13 @@ def _write_states(collections: Collections, key: ObjectId, numbers: Iterable[int
     collections.workflows.update_one({"_id": key}, {"$set": states | {"updated_on": now()}})
 
 
+def _on_spec(query: dict[str, Any]) -> dict[str, Any]:
+    return {f"spec.{name}": value for name, value in query.items()}
+
+
 def _selected(collections: Collections, query: dict[str, Any], states: tuple[str, ...]) -> dict[ObjectId, list[int]]:
     """Return the fireworks in one of the states, by workflow."""
-    chosen = {f"spec.{name}": value for name, value in query.items()} | {"state": {"$in": list(states)}}
+    chosen = _on_spec(query) | {"state": {"$in": list(states)}, f"spec.{OWN}.stopped": {"$ne": True}}
     groups: dict[ObjectId, list[int]] = defaultdict(list)
     for document in collections.fireworks.find(chosen, {"fw_id": 1, f"spec.{OWN}.workflow": 1}):
         key = document["spec"].get(OWN, {}).get("workflow")

@@ -14,6 +14,7 @@ from sodalyte.launchers.fireworks.documents import OWN, action_document, now
 from sodalyte.launchers.fireworks.graph import Collections, key_of_workflow, record_failure, record_success, settle
 from sodalyte.launchers.fireworks.records import (
     ARCHIVED,
+    CANCELLED,
     COMPLETED,
     FIZZLED,
     MAX_ATTEMPTS,
@@ -151,7 +152,7 @@ def _follow_failure(collections: Collections, claim: Claim, ending: Ending, *, r
 
 def lost(collections: Collections, database: Database, run: Running, ending: Ending) -> bool:
     """See :meth:`Launchpad.lost`."""
-    claim = _claim_of(collections, run)
+    claim = claim_of(collections, run)
     if claim is None:
         return False
     outcome = finished_outcomes(database, [run.uuid]).get((run.uuid, run.index))
@@ -171,7 +172,7 @@ def repair(collections: Collections, database: Database) -> int:
     for run in running(collections, {}):
         if run.launch_state in (RUNNING, ""):
             continue
-        claim = _claim_of(collections, run)
+        claim = claim_of(collections, run)
         if claim is None:
             continue
         repaired += 1
@@ -229,7 +230,8 @@ def _running(document: dict[str, Any], launches: dict[int, dict[str, Any]]) -> R
     )
 
 
-def _claim_of(collections: Collections, run: Running) -> Claim | None:
+def claim_of(collections: Collections, run: Running) -> Claim | None:
+    """Return the claim of a running firework, or None if it does not run any more."""
     query = {"fw_id": run.fw_id, "launches": run.launch_id, "state": RUNNING}
     document = collections.fireworks.find_one(query)
     return None if document is None else as_claim(document, run.launch_id)
@@ -266,3 +268,9 @@ def _as_document(ending: Ending) -> dict[str, Any]:
 
 def _nothing() -> Outcome:
     return {"replace": None, "detour": None, "addition": None, "stop_children": False, "stop_jobflow": False}
+
+
+def is_cancelled(collections: Collections, claim: Claim) -> bool:
+    """Tell whether somebody cancelled a claim."""
+    end_of_it: dict[str, Any] = _launch(collections, claim.launch_id).get("sodalyte", {}).get("end") or {}
+    return end_of_it.get("cause") == CANCELLED

@@ -99,7 +99,7 @@ def record_success(collections: Collections, claim: Claim, outcome: Outcome) -> 
     key = key_of_workflow(collections, claim)
     number = claim.fw_id
     expansion = Expansion()
-    if any(outcome[kind] for kind in ("replace", "detour", "addition")):  # type: ignore[literal-required]
+    if any(outcome[kind] for kind in ("replace", "detour", "addition")):
         expansion = _expand(collections, key, claim, outcome)
     hint = claim.links
     fixed, grown = expansion.update()
@@ -208,9 +208,9 @@ def settle(collections: Collections, key: ObjectId) -> None:
         collections.fireworks.bulk_write(requests)
     truth = {number: document["state"] for number, document in fireworks.items()}
     state = _state_of(links, {number: COMPLETED for number in states if number not in truth} | truth, set(blocked))
-    change = {"state": state, "sodalyte.open": len(unfinished), "sodalyte.added": True}
-    change["sodalyte.failed"] = bool(blocked) or FIZZLED in states.values() or DEFUSED in states.values()
-    collections.workflows.update_one({"_id": key, "updated_on": workflow["updated_on"]}, {"$set": change})
+    found_out: dict[str, Any] = {"state": state, "sodalyte.open": len(unfinished), "sodalyte.added": True}
+    found_out["sodalyte.failed"] = bool(blocked) or FIZZLED in states.values() or DEFUSED in states.values()
+    collections.workflows.update_one({"_id": key, "updated_on": workflow["updated_on"]}, {"$set": found_out})
 
 
 def _judge(
@@ -271,13 +271,20 @@ def _stop(collections: Collections, key: ObjectId, number: int, *, everything: b
     """Defuse the children of a firework, or all of its workflow that has not begun."""
     workflow = collections.workflows.find_one({"_id": key}, {"links": 1, "nodes": 1})
     chosen = workflow["nodes"] if everything else workflow["links"][str(number)]
-    defuse(collections, key, [one for one in chosen if one != number])
+    defuse(collections, key, [one for one in chosen if one != number], stopped=True)
 
 
-def defuse(collections: Collections, key: ObjectId, numbers: list[int]) -> None:
-    """Defuse those fireworks of a workflow that have not begun."""
-    idle = {"fw_id": {"$in": numbers}, "state": {"$in": [WAITING, READY, PAUSED, DEFUSED]}}
-    collections.fireworks.update_many(idle, {"$set": {"state": DEFUSED, "updated_on": now()}})
+def defuse(collections: Collections, key: ObjectId, numbers: list[int], *, stopped: bool = False) -> None:
+    """Defuse those fireworks of a workflow that do not run and have no answer.
+
+    Parameters
+    ----------
+    stopped
+        Whether a job of the workflow asked for it: then a retry leaves them alone.
+    """
+    idle = {"fw_id": {"$in": numbers}, "state": {"$in": [WAITING, READY, PAUSED, FIZZLED, DEFUSED]}}
+    change = {"state": DEFUSED, "updated_on": now(), f"spec.{OWN}.stopped": stopped}
+    collections.fireworks.update_many(idle, {"$set": change})
     found = collections.fireworks.find({"fw_id": {"$in": numbers}, "state": DEFUSED}, {"fw_id": 1})
     states = {f"fw_states.{document['fw_id']}": DEFUSED for document in found}
     if states:
@@ -292,7 +299,7 @@ def _expand(collections: Collections, key: ObjectId, claim: Claim, outcome: Outc
     children: list[int] = workflow["links"].get(str(claim.fw_id), [])
     expansion = Expansion()
     for kind in ("replace", "detour", "addition"):
-        text = outcome[kind]  # type: ignore[literal-required]
+        text = outcome[kind]
         if text is not None:
             flow = Flow.from_dict(json.loads(text))
             added = _insert(collections, key, claim, flow, expansion, workflow["nodes"])

@@ -17,6 +17,7 @@ should a file system lose that lock, the run folder has another owner and the sl
 from __future__ import annotations
 
 import itertools
+import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -48,6 +49,7 @@ from sodalyte.launchers.fireworks.records import (
     Pilot,
     Running,
 )
+from sodalyte.launchers.orphans import is_pilot
 
 if TYPE_CHECKING:
     from sodalyte.database import Database
@@ -263,6 +265,10 @@ class Launchpad:
         query = {"launch_id": claim.launch_id, "state": RUNNING}
         return bool(self.collections.launches.update_one(query, {"$set": change}).matched_count)
 
+    def is_cancelled(self, claim: Claim) -> bool:
+        """Tell whether somebody cancelled a claim, so that its process is to be ended."""
+        return endings.is_cancelled(self.collections, claim)
+
     def complete(self, claim: Claim, outcome: Outcome) -> bool:
         """Record that a claim's job is finished in the store; False if the claim is no longer current."""
         return endings.complete(self.collections, claim, outcome)
@@ -322,6 +328,15 @@ class Launchpad:
         ending = endings.Ending(cause, reason, retry=retry, overrides=overrides or {}, counted=counted)
         return endings.lost(self.collections, self.database, run, ending)
 
+    def reconcile_here(self, **query: Any) -> int:
+        """Declare lost what pilots ran that have died on this host, outside Slurm; return how many fireworks."""
+        self.repair()
+        here = socket.gethostname()
+        dead = [
+            run for run in self.running(**query) if run.host == here and not run.slurm_job and not is_pilot(run.pid)
+        ]
+        return sum(self.lost(run, "CRASHED", f"its pilot (process {run.pid} on {here}) died") for run in dead)
+
     def disown(self, pilot: Pilot, keep: Claim | None = None) -> int:
         """Give back what ``pilot`` has claimed without knowing, its connection having failed; return how many."""
         query = {f"spec.{OWN}.claim.pilot": pilot.uuid}
@@ -367,7 +382,7 @@ class Launchpad:
         return control.resume(self.collections, query)
 
     def cancel(self, **query: Any) -> int:
-        """Defuse fireworks that have not begun; those that run go on unless their pilots are ended."""
+        """Defuse fireworks that have no answer yet; pilots end those that run at their next heartbeat."""
         return control.cancel(self.collections, query)
 
     def retry(self, **query: Any) -> int:

@@ -28,14 +28,15 @@ from sodalyte.launchers.fireworks.records import PILOT_MEMORY, Pilot
 
 if TYPE_CHECKING:
     from sodalyte.database import Database
-    from sodalyte.launchers.fireworks.launchpad import Claim, Launchpad
+    from sodalyte.launchers.fireworks.launchpad import Launchpad
+    from sodalyte.launchers.fireworks.records import Claim
 
 Answer = TypeVar("Answer")
 
 HEARTBEAT = 15.0
-"""Seconds between two notes of a running job's progress."""
+"""Seconds between two notes of a running job's progress, at which it is also learnt that the job was cancelled."""
 
-ANSWER_TIMEOUT = 20.0
+ANSWER_TIMEOUT = 10.0
 """Seconds in which the database has to answer a command."""
 
 LAST_MOMENT = 15.0
@@ -44,6 +45,7 @@ LAST_MOMENT = 15.0
 _FIRST_POLL, _SLOWEST_POLL = 0.05, 1.0
 _HELD_FIRST, _HELD_LONGEST = 2.0, 60.0
 _LOOK = 0.5
+_NOTE_TIMEOUT = 3.0
 _ESTIMATE_AGE = 300.0
 _STOPPABLE = ("relax", "dynamics")
 _MARGIN = 1.2
@@ -189,6 +191,9 @@ class Work:
             self._crashed(claim)
         elif "over" in answer:
             self._overdue(claim)
+        elif "cancelled" in answer:
+            self._child.end()
+            self._restart()
         elif "outcome" in answer:
             outcome = answer["outcome"]
             self._persist(lambda: self._launchpad.complete(claim, outcome), claim)
@@ -224,6 +229,9 @@ class Work:
         how = self._child.bury()
         reason = f"its process ended with {how}" if how.startswith("exit") else f"its process was {how}"
         self._persist(lambda: self._launchpad.fail(claim, "CRASHED", reason, retry=None), claim)
+        self._restart()
+
+    def _restart(self) -> None:
         if not interruption.stop_requested():
             self._child.start()
             make_ready(self._child)
@@ -241,7 +249,8 @@ class Work:
                 break
             if now - noted > HEARTBEAT:
                 noted = now
-                self._note_progress(claim)
+                if not self._note_progress(claim):
+                    return {"cancelled": True}
         else:
             return self._child.take()
         return {"over": True}
@@ -254,17 +263,18 @@ class Work:
         reason = "it did not stop before the time limit"
         self._persist(lambda: self._launchpad.fail(claim, "TIMEOUT", reason, retry=None), claim)
 
-    def _note_progress(self, claim: Claim) -> None:
+    def _note_progress(self, claim: Claim) -> bool:
+        """Note how far a job is; False when somebody cancelled it."""
         import pymongo
         from pymongo.errors import PyMongoError
 
         folder = self._settings.root / claim.uuid[:2] / f"{claim.uuid}-{claim.index}"
         progress = read_progress(folder, seconds=time.time() - claim.started)
         try:
-            with pymongo.timeout(_LOOK):
-                self._launchpad.progress(claim, progress)
+            with pymongo.timeout(_NOTE_TIMEOUT):
+                return self._launchpad.progress(claim, progress) or not self._launchpad.is_cancelled(claim)
         except PyMongoError:
-            return  # the job goes on; the next note will do
+            return True  # the job goes on; the next note will do
 
     def _deliver(self, claim: Claim) -> None:
         """Deliver the output of a job that the child could not store."""
@@ -283,6 +293,8 @@ class Work:
         """
         import pymongo
 
+        from sodalyte.launchers.execution import is_away
+
         deadline = min(time.monotonic() + self._settings.patience, time.monotonic() + interruption.time_left())
         pause = _FIRST_POLL
         failed = False
@@ -293,19 +305,13 @@ class Work:
                         self._launchpad.disown(self._me, claim)
                     return action()
             except DatabaseError as error:
-                if not _is_away(error.__cause__):
+                if not is_away(error):
                     raise
                 if time.monotonic() + pause > deadline or (interruption.stop_requested() and claim is None):
                     raise
                 failed = True
                 time.sleep(pause)
                 pause = min(2 * pause, 5.0)
-
-
-def _is_away(error: BaseException | None) -> bool:
-    from pymongo.errors import ConnectionFailure
-
-    return isinstance(error, ConnectionFailure) or bool(getattr(error, "timeout", False))
 
 
 def make_ready(child: Child) -> None:
@@ -334,8 +340,6 @@ def run(settings: Settings) -> int:
     from sodalyte.database import open_database
     from sodalyte.launchers.fireworks import spool
 
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda *_: interruption.request_stop())
     deadline = float(os.environ[interruption.DEADLINE]) if interruption.DEADLINE in os.environ else None
     me = Pilot.here(slot=int(os.environ.get("SLURM_PROCID", "0")), deadline=deadline)
     settings.root.mkdir(parents=True, exist_ok=True)
@@ -354,6 +358,8 @@ def run(settings: Settings) -> int:
 
 def main() -> None:
     """Run a pilot from the command line."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda *_: interruption.request_stop())
     try:
         run(Settings.read(Path(sys.argv[1])))
     except SodalyteError as error:

@@ -12,6 +12,9 @@ from typing import Any
 MAX_ATTEMPTS = 5
 """Times that a job may end without an answer of its own (crash, node failure, time limit) before it is given up."""
 
+CANCELLED = "CANCELLED_BY_USER"
+"""The cause of an attempt that somebody cancelled while it ran."""
+
 PILOT = "SODALYTE_PILOT"
 """Environment variable: the name under which whoever started a pilot knows it."""
 

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from monty.io import zopen
@@ -15,10 +15,7 @@ from monty.os.path import zpath
 
 from sodalyte.database.store import OUTPUTS, Database
 from sodalyte.inputs.vasp.cost import Size, core_hours, plane_waves
-from sodalyte.inputs.vasp.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    from sodalyte.inputs.vasp.reading import VaspFrames
+from sodalyte.inputs.vasp.run_folder import Attempt, RunFolder
 
 STAGES = ("relax", "static", "elastic", "dynamics")
 State = Literal["finished", "failed"]
@@ -166,8 +163,8 @@ def _delivered_steps(database: Database, uuids: list[str]) -> dict[str, int]:
 def _lost(folder: Path, calls: Sequence[Mapping[str, Any]], delivered: Mapping[str, int]) -> int:
     """Return how many finished ionic steps were computed in vain.
 
-    Of dynamics these are the steps that the stored segment does not hold; of anything else the steps of a disturbed
-    call that come after the configuration with which the next call began.
+    Of dynamics these are the steps that the stored segment does not hold; of anything else the steps of a call that
+    did not end by itself that come after the configuration with which the next call began.
     """
     run = RunFolder(folder)
     attempts = [*run.attempts(), run.current]
@@ -176,9 +173,9 @@ def _lost(folder: Path, calls: Sequence[Mapping[str, Any]], delivered: Mapping[s
     if len(attempts) != len(calls):
         return 0
     return sum(
-        _lost_between(one.frames(), following.frames(), _finished_steps(one.folder))
+        _lost_between(one, following)
         for call, one, following in zip(calls, attempts, attempts[1:], strict=False)
-        if call["faults"] or call["ended"] not in ("done", "stopped")
+        if call["ended"] not in ("done", "stopped")
     )
 
 
@@ -190,15 +187,21 @@ def _finished_steps(folder: Path) -> int:
         return 0
 
 
-def _lost_between(frames: VaspFrames | None, following: VaspFrames | None, steps: int) -> int:
-    """Return how many of ``steps`` steps of an attempt come after the configuration with which the next one began."""
-    if frames is None or following is None:
+def _lost_between(one: Attempt, following: Attempt) -> int:
+    """Return how many finished steps of an attempt come after the configuration with which the next one began.
+
+    That is a configuration of the attempt, or the one in its CONTCAR, which follows them all.
+    """
+    steps, frames, later = _finished_steps(one.folder), one.frames(), following.frames()
+    if frames is None or later is None:
         return steps
-    moves = frames.fractional - following.fractional[0]
+    moves = frames.fractional - later.fractional[0]
     same = (np.abs(moves - np.rint(moves)).max(axis=(1, 2)) < _SAME) & (
-        np.abs(frames.cells - following.cells[0]).max(axis=(1, 2)) < _SAME
+        np.abs(frames.cells - later.cells[0]).max(axis=(1, 2)) < _SAME
     )
-    return steps - int(np.flatnonzero(same)[-1]) if same.any() else steps - frames.n_steps
+    if same.any():
+        return steps - int(np.flatnonzero(same)[-1])
+    return 0 if one.end() else steps - frames.n_steps
 
 
 def _core_hours(call: Mapping[str, Any]) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sodalyte.launchers.fireworks.documents import OWN
 from sodalyte.launchers.fireworks.records import READY, RUNNING
 from sodalyte.launchers.slurm.queue import Queue, RefusedError, SlurmJob
+from sodalyte.launchers.slurm.refusals import hopeless
 from sodalyte.launchers.slurm.script import PREFIX, Need, allocation_script, side_by_side
 from sodalyte.launchers.slurm.settings import Settings
 
@@ -34,12 +35,33 @@ class Allocations:
         self._queue = queue
         self._launchpad = launchpad
         self._avoided: dict[str, float] = {}
+        self._seen: set[str] = set()
         self._seen_need: tuple[float, Need, int] | None = None
 
     def current(self) -> list[SlurmJob]:
         """Return the campaign's allocations that wait or run."""
         name = PREFIX + self._settings.job_name
         return [job for job in self._all() if job.name in (name, name + _MORE)]
+
+    def cancel_hopeless(self) -> None:
+        """Take back what waits in vain, so that it does not stand in the way of the next try."""
+        self._queue.cancel(job.label for job in self.current() if hopeless(job) is not None)
+
+    def ended(self) -> list[SlurmJob]:
+        """Return the allocations that have ended since this was asked before."""
+        present = {job.label for job in self.current()}
+        gone, self._seen = self._seen - present, present
+        return list(self._queue.find(gone).values()) if gone else []
+
+    def last_words(self, job: SlurmJob) -> str:
+        """Return the last line that an allocation's pilots, or else its script, have written."""
+        folder = self._settings.folder
+        for path in (*sorted((folder / job.id).glob("slot-*.log")), folder / f"slurm-{job.label}.out"):
+            lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+            told = [line.strip() for line in lines if line.strip() and not line.startswith(("srun:", "slurmstepd"))]
+            if told:
+                return told[-1]
+        return ""
 
     def _all(self) -> list[SlurmJob]:
         return self._queue.queued(prefix=PREFIX)

@@ -14,6 +14,7 @@ from sodalyte.launchers.slurm.allocations import hours_of
 from sodalyte.launchers.slurm.queue import Queue, RefusedError, UnreachableError
 from sodalyte.launchers.slurm.refusals import refusal_of
 from sodalyte.launchers.slurm.script import allocation_script
+from sodalyte.launchers.slurm.settings import seconds_for_jobs
 
 _IMPORT_TIMEOUT = 120.0
 _NEEDED = "import sodalyte.launchers.fireworks.pilot, sodalyte; print(sodalyte.__version__)"
@@ -114,7 +115,13 @@ def _check_limits(cluster: Cluster, site: dict[str, str]) -> Iterator[Check]:
             f"{cluster.array_limit}, the site takes {int(largest) - 1}",
             "arrays are made no larger than the site takes; set 'array_limit' to that",
         )
-    if cluster.warning >= cluster.walltime * 3600 / 2:
+    if seconds_for_jobs(cluster) <= 0:
+        yield failed(
+            "warning",
+            f"{cluster.warning} s of a walltime of {cluster.walltime:g} h leave no time for a job",
+            "lower 'warning' or raise 'walltime' of the table",
+        )
+    elif cluster.warning >= cluster.walltime * 3600 / 2:
         yield warning(
             "warning",
             f"{cluster.warning} s of a walltime of {cluster.walltime:g} h",

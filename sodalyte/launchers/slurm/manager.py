@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from sodalyte.errors import ClusterError, DatabaseError
 from sodalyte.launchers.fireworks import spool
 from sodalyte.launchers.fireworks.records import FIZZLED, PAUSED, READY, RUNNING
 from sodalyte.launchers.slurm.allocations import Allocations
+from sodalyte.launchers.slurm.causes import end_of_job
 from sodalyte.launchers.slurm.queue import Queue, RefusedError, SlurmJob, UnreachableError
 from sodalyte.launchers.slurm.reconcile import Lost, Reconciler
 from sodalyte.launchers.slurm.refusals import Refusal, hopeless, refusal_of
@@ -37,7 +38,10 @@ PAUSE = 10.0
 MAX_REFUSALS, MAX_PASSING_REFUSALS = 3, 60
 """How often a submission that was refused is tried again while no allocation is left; more often if that can pass."""
 
-ENDED = frozenset({"complete", "failed", "paused"})
+MAX_FAILURES = 5
+"""How many allocations may fail one after the other before no more are submitted."""
+
+ENDED = frozenset({"complete", "failed", "paused", "allocations fail"})
 """States in which nothing is left to manage."""
 
 
@@ -65,6 +69,8 @@ class Manager:
         self._reconciler = Reconciler(self._launchpad, self._queue, campaign=settings.campaign, root=settings.root)
         self._refused = 0
         self._most_refusals = MAX_REFUSALS
+        self._failures = 0
+        self._failure = ""
         self._reached = False
         self._said = ""
 
@@ -73,7 +79,11 @@ class Manager:
         while True:
             state = self.step()
             show(state)
-            if state.state in ENDED or self._refused > self._most_refusals:
+            if state.state in ENDED:
+                return state
+            if self._refused > self._most_refusals:
+                with suppress(UnreachableError):
+                    self._allocations.cancel_hopeless()
                 return state
             in_vain = self._refused and self._most_refusals == MAX_REFUSALS
             time.sleep(min(pause, 1.0) if in_vain else pause)
@@ -84,9 +94,9 @@ class Manager:
             with self._launchpad.database.answering():
                 state = self._step()
             self._reached = True
-        except (UnreachableError, DatabaseError) as error:
+        except (UnreachableError, RefusedError, DatabaseError) as error:
             self._refused += not self._reached  # later it may come back: allocations work on meanwhile
-            name = "Slurm does not answer" if isinstance(error, UnreachableError) else "the database does not answer"
+            name = "the database does not answer" if isinstance(error, DatabaseError) else "Slurm does not answer"
             state = self._state(name, str(error))
         if state.message and state.message != self._said:
             self._tell(f"{state.state}: {state.message}")
@@ -102,6 +112,10 @@ class Manager:
         counts = self._launchpad.counts(self.settings.campaign)
         if not counts[READY] and not counts[RUNNING]:
             return self._finish(counts)
+        self._count_failures()
+        if self._failures >= MAX_FAILURES:
+            message = f"{self._failures} one after the other; the last: {self._failure}"
+            return self._state("allocations fail", message, self._allocations.current(), counts)
         refusal = None
         try:
             submitted = self._allocations.fill(counts, most=self._most())
@@ -111,6 +125,16 @@ class Manager:
             if submitted:
                 self._tell(f"allocations submitted to {self.settings.cluster_name}: {submitted}")
         return self._judge(refusal, counts)
+
+    def _count_failures(self) -> None:
+        """Count allocations that failed, back from 0 after one that did not."""
+        for job in self._allocations.ended():
+            end = end_of_job(job, job.id)
+            if end is not None and end.cause == "FAILED":
+                self._failures += 1
+                self._failure = f"{end.reason}: {self._allocations.last_words(job)}"
+            elif end is not None and end.cause == "COMPLETED":
+                self._failures = 0
 
     def _judge(self, refusal: Refusal | None, counts: dict[str, int]) -> State:
         """Say how the campaign stands, given what Slurm made of the last submission."""

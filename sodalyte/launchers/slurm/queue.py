@@ -157,7 +157,9 @@ class Queue:
         return [job for job in found if job.name.startswith(prefix) and (job.waiting or job.alive)]
 
     def find(self, jobs: Iterable[str]) -> dict[str, SlurmJob]:
-        """Return by number what Slurm knows about jobs, whether they wait, run or are over; not those it has forgotten.
+        """Return what Slurm knows about jobs, whether they wait, run or are over; not those it has forgotten.
+
+        Jobs are given, and returned, by number or by label.
 
         The controller is asked first. It forgets a job some minutes after its end (MinJobAge); the accounting, where
         the site runs one, remembers.
@@ -171,7 +173,7 @@ class Queue:
                 if not str(error).startswith(_NOT_KNOWN):
                     raise
                 found = []
-            known |= {job.id: job for job in found if job.id in some}
+            known |= {key: job for job in found for key in (job.id, job.label) if key in some}
         forgotten = [job for job in wanted if job not in known]
         if forgotten and self.has_accounting:
             known |= self._remembered(forgotten)
@@ -226,8 +228,9 @@ class Queue:
                 number, label, state, code, reason, nodes, name = line.split(_SEPARATOR, 6)
                 exit_code, signal = _exit(code)
                 word = state.partition(" ")[0]  # "CANCELLED by 1000"
-                found[number] = SlurmJob(number, label, word, _known(reason), _known(nodes), name, exit_code, signal)
-        return {number: job for number, job in found.items() if number in jobs}
+                job = SlurmJob(number, label, word, _known(reason), _known(nodes), name, exit_code, signal)
+                found |= {key: job for key in (number, label) if key in jobs}
+        return found
 
     def _with_exit(self, job: SlurmJob) -> SlurmJob:
         """Return the job with the exit of its script, for which squeue has no field."""

@@ -17,6 +17,8 @@ from typing import Any
 from sodalyte.configuration import Cluster
 
 SETTINGS, STATE, WORKERS, LOCK, LOG = "settings.json", "state.json", "workers", "manager.lock", "manager.log"
+SHORTEST = 120.0
+"""Seconds that an allocation needs beside its warning: to start, and for a pilot to begin a job at all."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,11 @@ class State:
     def save(self, folder: Path) -> None:
         """Write it into the campaign's folder."""
         write_private(folder / STATE, asdict(self))
+
+
+def seconds_for_jobs(cluster: Cluster) -> float:
+    """Return the seconds of an allocation in which jobs may begin: what start-up and warning leave of the walltime."""
+    return cluster.walltime * 3600 - cluster.warning - SHORTEST
 
 
 def campaign_folder(root: Path, campaign: str) -> Path:

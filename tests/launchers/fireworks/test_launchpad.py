@@ -366,3 +366,38 @@ def test_killed_between_any_two_commands_nothing_is_lost_or_run_twice(
     assert {number: state for number, state in fireworks.items() if state == "COMPLETED"} == {
         number: state for number, state in workflows.items() if state == "COMPLETED"
     }
+
+
+# --- steering -------------------------------------------------------------------------------------------------
+
+
+def test_pause_and_resume_by_material(launchpad, root):
+    common = [add(number, 1) for number in range(2)]
+    for job, material in zip(common, ("Na3PS4", "Na3SbS4"), strict=True):
+        job.update_metadata({"material": material})
+    launchpad.add(Flow(common), campaign="one", root=root)
+    assert launchpad.pause(material="Na3PS4") == 1
+    assert len(work(launchpad, root)) == 1
+    assert launchpad.counts() == {"COMPLETED": 1, "PAUSED": 1, "BLOCKED": 0}
+    assert launchpad.resume(campaign="one") == 1
+    assert len(work(launchpad, root)) == 1
+
+
+def test_cancelled_jobs_end_even_when_they_run_and_can_be_retried(launchpad, root):
+    launchpad.add(Flow([*chain(3), add(9, 9)]), campaign="one", root=root)
+    (claim,) = launchpad.claim(Pilot.here())
+    assert launchpad.cancel(campaign="one") == 4
+    assert launchpad.counts() == {"DEFUSED": 4, "BLOCKED": 0}
+    assert not launchpad.progress(claim, {})
+    assert launchpad.is_cancelled(claim)
+    assert not launchpad.complete(claim, execute(launchpad, root, claim))
+    assert launchpad.retry(campaign="one") == 4
+    assert len(work(launchpad, root)) == 4
+    assert launchpad.counts() == {"COMPLETED": 4, "BLOCKED": 0}
+
+
+def test_a_retry_leaves_alone_what_the_workflow_itself_stopped(launchpad, root):
+    launchpad.add(identify(dynamic_flow()), campaign="one", root=root)
+    work(launchpad, root)
+    assert launchpad.retry(campaign="one") == 0
+    assert launchpad.counts()["DEFUSED"] == 1
