@@ -75,7 +75,7 @@ def _check_time(name: str, cluster: Cluster) -> None:
 
     if seconds_for_jobs(cluster) <= 0:
         raise ConfigurationError(
-            f"[clusters.{name}]: a walltime of {cluster.walltime:g} h with a warning {cluster.warning} s before its end "
+            f"[clusters.{name}]: a walltime of {cluster.walltime:g} h, less a warning of {cluster.warning} s, "
             "leaves no time for a job; raise walltime or lower warning"
         )
 

@@ -13,8 +13,9 @@ from custodian.vasp.handlers import VaspErrorHandler
 from pymatgen.io.vasp.inputs import Incar
 from vasp_files import custodian_alone, text
 
+from sodalyte import interruption
 from sodalyte.configuration import VASP_COMMAND
-from sodalyte.errors import CalculationError, ConfigurationError
+from sodalyte.errors import CalculationError, ConfigurationError, StoppedError
 from sodalyte.inputs.vasp.level import level_changes
 
 ENERGY = 1e-4
@@ -240,3 +241,18 @@ def test_only_the_own_process_group_is_killed(faults, engine, recipe, crystal, r
 def test_exhausted_steps_are_no_convergence(engine, recipe, crystal, run):
     short = recipe.override({"relaxation": {"max_steps": 2}})
     assert run(engine.relax(short).make(crystal)).state.value != "successful"
+
+
+def test_a_relaxation_stops_in_order_and_goes_on(
+    faults, engine, recipe, crystal, run, folder, undisturbed, monkeypatch
+):
+    faults({"fault": "walltime", "stage": "relax", "seconds": 0.6})
+    monkeypatch.setenv(interruption.DEADLINE, str(time.time() + 11))
+    with pytest.raises(StoppedError, match=r"after \d+ ionic steps"):
+        run(engine.relax(recipe).make(crystal))
+    assert "soft stop" in text(folder / "OUTCAR")
+    left = text(folder / "CONTCAR")
+    monkeypatch.delenv(interruption.DEADLINE)
+    document = run(engine.relax(recipe).make(crystal))
+    assert text(attempts(folder)[1] / "POSCAR") == left
+    assert document.output.energy == pytest.approx(undisturbed.output.energy, abs=ENERGY)
