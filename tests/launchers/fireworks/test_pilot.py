@@ -193,6 +193,16 @@ def test_what_a_killed_job_left_running_is_ended_before_it_runs_again(launchpad,
     second.kill()
 
 
+def test_a_running_job_that_is_cancelled_is_ended_and_the_pilot_goes_on(launchpad, root, tmp_path, fly):
+    launchpad.add(log_and_sleep(str(tmp_path / "log"), 1, seconds=300), campaign="one", root=root)
+    pilot = fly()
+    wait_for(lambda: executions(root))
+    assert launchpad.cancel(campaign="one") == 1
+    launchpad.add(add(1, 1), campaign="two", root=root)
+    assert pilot.wait(timeout=90) == 0
+    assert launchpad.counts() == {"DEFUSED": 1, "COMPLETED": 1, "BLOCKED": 0}
+
+
 def test_the_output_of_a_job_that_ends_while_the_database_is_away_is_kept(restartable_mongodb, tmp_path, root):
     server = restartable_mongodb
     address = f"{server.uri}/away"
