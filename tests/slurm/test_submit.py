@@ -28,7 +28,7 @@ partition = "debug"
 cores = 2
 walltime = 0.5
 max_queued = 4
-environment = ["export PYTHONWARNINGS=ignore"]
+environment = ["export PYTHONWARNINGS=ignore OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"]
 """
 
 
@@ -79,7 +79,7 @@ def run_here(path, folder, faults):
     campaign = load_campaign(path)
     environment = prepare(folder, model="einstein", faults=faults).environment() if faults else {}
     uri = f"lite://{folder / 'database'}"
-    with exported(environment | {"OMP_NUM_THREADS": "1"}):
+    with exported(environment):
         summary = local.run(campaign.flow(), database=uri, root=folder / "runs", workers=2)
     assert summary.succeeded, summary.failures
     return uri
