@@ -159,6 +159,9 @@ def _print_table(found: Sequence[Calculation]) -> None:
         before, after = (row.calculations, row.calls, row.ionic_steps), (row.repaired, row.failed, row.lost_steps)
         shown.add_row(row.stage, *map(str, before), wrong, *map(str, after), f"{row.core_hours:.2g}")
     Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(shown)
+    for row in rows:
+        for repair, count in row.repairs.items():
+            typer.echo(f"{row.stage}: {repair} ({count}x)")
     hours, lost = sum(row.core_hours for row in rows), sum(row.lost_steps for row in rows)
     typer.echo(f"ionic steps computed in vain: {lost}")
     typer.echo(

@@ -27,6 +27,9 @@ INCOMPLETE = "incomplete"
 """Key in the metadata of a job that runs although one of its parents failed."""
 
 _MARK = "content_addressed"
+_TIMINGS = frozenset({"step_seconds"})
+"""Fields that say how fast a machine was, not what was computed."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _VERSION = re.compile(r'"@version": (?:"[^"]*"|null)(?:, )?')
 
@@ -91,7 +94,7 @@ def _nameless(value: Any, *, maker: bool = False) -> Any:
     """
     if isinstance(value, dict):
         maker = maker or str(value.get("@class")).endswith("Maker")
-        kept = {key: part for key, part in value.items() if not (maker and key == "name")}
+        kept = {key: part for key, part in value.items() if key not in _TIMINGS and not (maker and key == "name")}
         return {key: _nameless(part, maker=key == "@bound") for key, part in kept.items()}
     if isinstance(value, float):
         return round(float(f"{value:.10g}"), 10) + 0.0

@@ -46,6 +46,7 @@ class Watching(ErrorHandler):  # type: ignore[misc]
 
     def _cured(self, problem: str, *actions: str) -> dict[str, Any]:
         self._run.handled = True
+        self._run.folder.note_correction(problem, actions)
         return {"errors": [problem], "actions": list(actions)}
 
     def _hopeless(self, reason: str) -> dict[str, Any]:
@@ -134,7 +135,7 @@ class KnownMessages(Watching):
             )
         if not cure["actions"]:
             return self._hopeless(final_cause(path) or f"VASP says {message!r}, and no cure is left")
-        return self._cured(message, *map(str, cure["actions"]))
+        return self._cured(message, *map(_in_words, cure["actions"]))
 
 
 class ElectronsDiverge(Watching):
@@ -216,6 +217,20 @@ def _unconverged(run: Run) -> list[int]:
     """Return the ionic steps, from zero, whose electronic steps reached NELM, of a running VASP."""
     limit = run.max_electronic_steps
     return [step for step, count in enumerate(electronic_steps(run.path / "OSZICAR")) if count >= limit]
+
+
+def _in_words(action: Any) -> str:
+    """Return what an action of custodian's does; one that is not known as custodian writes it."""
+    match action:
+        case {"dict": _, "action": {"_set": tags}}:
+            return ", ".join(f"{tag} = {value}" for tag, value in tags.items())
+        case {"dict": name, "action": {"_unset": tags}}:
+            return f"{', '.join(tags)} removed from {name}"
+        case {"file": name, "action": {"_file_copy": {"dest": copy}}}:
+            return f"{name} copied to {copy}"
+        case {"file": name, "action": {"_file_delete": _}}:
+            return f"{name} deleted"
+    return str(action)
 
 
 def _said(path: Any, text: str) -> bool:

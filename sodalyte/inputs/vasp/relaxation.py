@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from atomate2.vasp.jobs.base import _FILES_TO_ZIP, BaseVaspMaker, get_vasp_task_document
-from emmet.core.tasks import TaskDoc
+from emmet.core.tasks import CustodianDoc, TaskDoc
 from jobflow import job
 from monty.shutil import compress_file
 from pymatgen.io.vasp.inputs import Incar, Poscar, UnknownPotcarWarning, VaspInput
@@ -89,7 +89,7 @@ class VaspRelaxMaker(BaseVaspMaker):  # type: ignore[misc]
         relaxation.run()
         check_level(folder.path)
         check_origin(folder.path, folder.path / "POTCAR", rehearsal=bool(self.engine and self.engine.rehearsal))
-        document = _document(folder.path, self.name)
+        document = _document(folder, self.name)
         compress(folder)
         return document
 
@@ -190,13 +190,14 @@ def compress(folder: RunFolder) -> None:
             compress_file(str(path))
 
 
-def _document(path: Path, name: str) -> TaskDoc:
-    """Return emmet's document, without the steps of the self-consistency cycle."""
+def _document(folder: RunFolder, name: str) -> TaskDoc:
+    """Return emmet's document, with the corrections of all attempts and without electronic steps."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownPotcarWarning)
         warnings.simplefilter("ignore", UnconvergedVASPWarning)  # the document says so itself
-        document = get_vasp_task_document(path, **_DOCUMENT)
+        document = get_vasp_task_document(folder.path, **_DOCUMENT)
     document.task_label = name
+    document.custodian = [CustodianDoc(corrections=folder.corrections())]
     for calculation in document.calcs_reversed or []:
         for step in calculation.output.ionic_steps or []:
             step.electronic_steps = None

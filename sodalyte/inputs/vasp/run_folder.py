@@ -11,9 +11,11 @@ import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from monty.io import zopen
+from monty.os.path import zpath
 from monty.shutil import decompress_file
 from numpy.typing import NDArray
 from pymatgen.io.vasp.inputs import Poscar
@@ -31,6 +33,9 @@ KEEP = "kept.json"
 
 SAME_PLACE = 1e-5
 """Distance, angstrom, up to which positions are equal: vasprun.xml has eight decimals of a lattice vector."""
+
+CORRECTIONS = "corrections.jsonl"
+"""What went wrong with VASP and what was done about it: an object with ``problem`` and ``actions`` in each line."""
 
 _LONGEST_STRIDE = 0.5
 _INPUTS = ("INCAR", "KPOINTS", "POSCAR")
@@ -160,6 +165,19 @@ class RunFolder:
         self.archive()
         shutil.rmtree(self.path / ATTEMPTS, ignore_errors=True)
 
+    def note_correction(self, problem: str, actions: tuple[str, ...]) -> None:
+        """Note, for good, what went wrong and what was done about it."""
+        with (self.path / CORRECTIONS).open("a") as file:
+            file.write(json.dumps({"problem": problem, "actions": actions}) + "\n")
+
+    def corrections(self) -> list[dict[str, Any]]:
+        """Return what went wrong and what was done about it, of all attempts, oldest first."""
+        try:
+            lines = (self.path / CORRECTIONS).read_text().splitlines()
+        except OSError:
+            return []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
     def discard_from(self, step: int) -> None:
         """Note that ionic steps from ``step`` (from one) on do not count, and from where to go on instead."""
         banked = self.current._noted(BANK)
@@ -225,7 +243,7 @@ def write(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> str:
-    with zopen(path, mode="rt", encoding="utf-8") as file:
+    with zopen(zpath(str(path)), mode="rt", encoding="utf-8") as file:
         return str(file.read())
 
 

@@ -41,6 +41,9 @@ TICK, FROZEN, MARGIN = "SODALYTE_VASP_TICK", "SODALYTE_VASP_FROZEN", "SODALYTE_V
 _MAX_CORRECTIONS = 15
 _ROOM = 100e6
 _LAST_SECONDS = 10.0
+_PATIENCE = 5.0
+"""Seconds between asking a process to end and ending it."""
+
 _PID = "vasp.pid"
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -234,7 +237,7 @@ class _Supervised(VaspJob):  # type: ignore[misc]
     """custodian's view of a run."""
 
     def __init__(self, run: Run) -> None:
-        super().__init__(["vasp"], backup=False, auto_gamma=False)
+        super().__init__(["vasp"], backup=False, auto_gamma=False, terminate_timeout=_PATIENCE)
         self._run = run
 
     def as_dict(self) -> dict[str, Any]:
@@ -309,7 +312,7 @@ def _die_with_parent(parent: int) -> Callable[[], None] | None:
     return request
 
 
-def _kill_group(pid: int, process: subprocess.Popen[bytes] | None = None, patience: float = 10.0) -> None:
+def _kill_group(pid: int, process: subprocess.Popen[bytes] | None = None, patience: float = _PATIENCE) -> None:
     """End the process group of VASP, and nothing else."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -23,12 +23,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from sodalyte.errors import ConfigurationError
+from sodalyte.files import UnreadableFileError, read_text
+from sodalyte.safe_yaml import Document, RefusedError, read_yaml
 
 if TYPE_CHECKING:
     from sodalyte.launchers.rehearsal.memory import Memory
 
 FAULT_FILE = "SODALYTE_REHEARSAL_FAULTS"
 """Environment variable: path of the fault file."""
+
+MAX_SIZE = 1_000_000
+"""Bytes of a fault file."""
 
 Kind = Literal[
     "zbrent", "brmix", "edddav", "subspace", "posmap", "read_error", "noscf", "hang", "kill", "truncate", "disk_full",
@@ -120,17 +125,25 @@ def read_faults(path: Path) -> list[Fault]:
     ConfigurationError
         The file cannot be read, or holds an unknown key or an impossible value.
     """
-    import yaml
-
     try:
-        entries = yaml.safe_load(path.read_text())
-        return TypeAdapter(list[Fault]).validate_python(entries or [])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        document = read_yaml(read_text(path, limit=MAX_SIZE)[0])
+        return TypeAdapter(list[Fault]).validate_python(document.value)
+    except UnreadableFileError as error:
         raise ConfigurationError(f"the fault file {path} cannot be read: {error}") from error
+    except RefusedError as error:
+        raise ConfigurationError(f"the fault file {path}:{error.line} cannot be read: {error.message}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in first["loc"])
-        raise ConfigurationError(f"the fault file {path}, entry {where}: {first['msg']}") from error
+        raise ConfigurationError(_explain(error, path, document)) from None
+
+
+def _explain(error: ValidationError, path: Path, document: Document) -> str:
+    first = error.errors()[0]
+    place: tuple[str | int, ...] = first["loc"]
+    where = f"the fault file {path}:{document.line(place)}"
+    if not place:
+        return f"{where}: a list is wanted; begin each entry with '- fault: KIND'"
+    entry = ".".join(str(part + 1 if isinstance(part, int) else part) for part in place)
+    return f"{where}, entry {entry}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 
 def _amounts(formula: str) -> dict[str, float]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,12 +40,14 @@ class Calculation:
         Of its job.
     calls
         Starts of the executable.
-    ionic_steps, electronic_steps
-        Of all calls together.
+    ionic_steps
+        That were finished, of all calls together.
     faults
-        What went wrong, in order.
+        What the fault file made go wrong, in order.
+    repairs
+        What went wrong for VASP and what was done about it, in order.
     lost_steps
-        Ionic steps that were computed and do not count.
+        Ionic steps that were finished and do not count; all of a calculation that failed.
     core_hours
         Estimate of what VASP would take for as many ionic steps; see :mod:`sodalyte.inputs.vasp.cost`.
     """
@@ -55,8 +58,8 @@ class Calculation:
     state: State
     calls: int
     ionic_steps: int
-    electronic_steps: int
     faults: tuple[str, ...]
+    repairs: tuple[str, ...]
     lost_steps: int
     core_hours: float
     folder: Path
@@ -70,6 +73,8 @@ class Row:
     ----------
     faults
         How often each went wrong.
+    repairs
+        How often each repair was made.
     repaired
         Calculations in which something went wrong and that finished all the same.
     failed
@@ -81,6 +86,7 @@ class Row:
     calls: int
     ionic_steps: int
     faults: Mapping[str, int]
+    repairs: Mapping[str, int]
     repaired: int
     failed: int
     lost_steps: int
@@ -108,21 +114,40 @@ def calculations(
             calls[folder].append(call)
     delivered = _delivered_steps(database, [_uuid(folder) for folder in calls])
     return [
-        Calculation(
-            stage=own[0]["stage"],
-            formula=own[0]["formula"],
-            uuid=_uuid(folder),
-            state="finished" if _uuid(folder) in finished else "failed",
-            calls=len(own),
-            ionic_steps=sum(call["ionic_steps"] for call in own),
-            electronic_steps=sum(call["electronic_steps"] for call in own),
-            faults=tuple(fault for call in own for fault in call["faults"]),
-            lost_steps=_lost(folder, own, delivered),
-            core_hours=sum(_core_hours(call) for call in own),
-            folder=folder,
-        )
+        _calculation(folder, own, finished=_uuid(folder) in finished, delivered=delivered.get(_uuid(folder)))
         for folder, own in calls.items()
     ]
+
+
+def _calculation(
+    folder: Path, calls: Sequence[Mapping[str, Any]], *, finished: bool, delivered: int | None
+) -> Calculation:
+    """Return what a run folder shows; a call that was killed from outside left its files, but no line in the ledger."""
+    run = RunFolder(folder)
+    attempts = [*run.attempts(), run.current]
+    steps = [_finished_steps(attempt.folder) for attempt in attempts]
+    entries = {call["attempt"]: call for call in calls}
+    known = next((call for call in calls if call.get("formula")), {"stage": "", "formula": ""})
+    hours = sum(_core_hours(entries.get(place, known), count) for place, count in enumerate(steps, start=1) if count)
+    if not finished:
+        lost = sum(steps)
+    elif delivered is not None:
+        lost = max(0, sum(steps) - delivered)
+    else:
+        lost = sum(_lost_between(one, following) for one, following in pairwise(attempts))
+    return Calculation(
+        stage=known["stage"],
+        formula=known["formula"],
+        uuid=_uuid(folder),
+        state="finished" if finished else "failed",
+        calls=sum(_was_called(attempt.folder) for attempt in attempts),
+        ionic_steps=sum(steps),
+        faults=tuple(fault for call in calls for fault in call["faults"]),
+        repairs=tuple(f"{item['problem']}: {'; '.join(item['actions'])}" for item in run.corrections()),
+        lost_steps=lost,
+        core_hours=hours,
+        folder=folder,
+    )
 
 
 def table(found: Sequence[Calculation]) -> list[Row]:
@@ -138,6 +163,7 @@ def table(found: Sequence[Calculation]) -> list[Row]:
                     calls=sum(item.calls for item in own),
                     ionic_steps=sum(item.ionic_steps for item in own),
                     faults=dict(Counter(fault for item in own for fault in item.faults)),
+                    repairs=dict(Counter(repair for item in own for repair in item.repairs)),
                     repaired=sum(bool(item.faults) and item.state == "finished" for item in own),
                     failed=sum(item.state == "failed" for item in own),
                     lost_steps=sum(item.lost_steps for item in own),
@@ -160,23 +186,8 @@ def _delivered_steps(database: Database, uuids: list[str]) -> dict[str, int]:
     return {uuid: segment["last_step"] - segment["first_step"] for uuid, segment in segments.items()}
 
 
-def _lost(folder: Path, calls: Sequence[Mapping[str, Any]], delivered: Mapping[str, int]) -> int:
-    """Return how many finished ionic steps were computed in vain.
-
-    Of dynamics these are the steps that the stored segment does not hold; of anything else the steps of a call that
-    did not end by itself that come after the configuration with which the next call began.
-    """
-    run = RunFolder(folder)
-    attempts = [*run.attempts(), run.current]
-    if (steps := delivered.get(_uuid(folder))) is not None:
-        return max(0, sum(_finished_steps(attempt.folder) for attempt in attempts) - steps)
-    if len(attempts) != len(calls):
-        return 0
-    return sum(
-        _lost_between(one, following)
-        for call, one, following in zip(calls, attempts, attempts[1:], strict=False)
-        if call["ended"] not in ("done", "stopped")
-    )
+def _was_called(folder: Path) -> bool:
+    return any((folder / f"vasp.out{ending}").exists() for ending in ("", ".gz"))
 
 
 def _finished_steps(folder: Path) -> int:
@@ -190,11 +201,14 @@ def _finished_steps(folder: Path) -> int:
 def _lost_between(one: Attempt, following: Attempt) -> int:
     """Return how many finished steps of an attempt come after the configuration with which the next one began.
 
-    That is a configuration of the attempt, or the one in its CONTCAR, which follows them all.
+    That is a configuration of the attempt, or the one in its CONTCAR, which follows them all. Of an attempt that ended
+    by itself nothing is lost.
     """
     steps, frames, later = _finished_steps(one.folder), one.frames(), following.frames()
     if frames is None or later is None:
         return steps
+    if frames.complete and frames.scf_converged[-1]:
+        return 0
     moves = frames.fractional - later.fractional[0]
     same = (np.abs(moves - np.rint(moves)).max(axis=(1, 2)) < _SAME) & (
         np.abs(frames.cells - later.cells[0]).max(axis=(1, 2)) < _SAME
@@ -204,9 +218,9 @@ def _lost_between(one: Attempt, following: Attempt) -> int:
     return 0 if one.end() else steps - frames.n_steps
 
 
-def _core_hours(call: Mapping[str, Any]) -> float:
-    """Return what VASP would take for one call, from the size that the stand-in counted."""
-    if not call["ionic_steps"]:
+def _core_hours(call: Mapping[str, Any], ionic_steps: int) -> float:
+    """Return what VASP would take for ionic steps of one call, from the size that the stand-in counted."""
+    if "plane_waves" not in call:
         return 0.0
     volume = call["plane_waves"] / plane_waves(_LARGE, call["encut"]) * _LARGE
     size = Size(
@@ -221,4 +235,4 @@ def _core_hours(call: Mapping[str, Any]) -> float:
         real_space=False,
         volume=volume,
     )
-    return core_hours(size, ionic_steps=call["ionic_steps"], dynamics=call["stage"] == "dynamics")
+    return core_hours(size, ionic_steps=ionic_steps, dynamics=call["stage"] == "dynamics")

@@ -39,6 +39,23 @@ def environment(library, tmp_path, monkeypatch):
     monkeypatch.delenv("SODALYTE_REHEARSAL_FAULTS", raising=False)
 
 
+@pytest.fixture(scope="session")
+def known():
+    """What several tests compare with, computed once."""
+    return {}
+
+
+@pytest.fixture
+def undisturbed(known, engine, recipe, crystal, run, monkeypatch):
+    """The document of a relaxation in which nothing goes wrong, and its folder."""
+    if "relaxation" not in known:
+        with monkeypatch.context() as calm:
+            calm.delenv("SODALYTE_REHEARSAL_FAULTS", raising=False)
+            document = run(engine.relax(recipe).make(crystal), name="undisturbed")
+        known["relaxation"] = document
+    return known["relaxation"]
+
+
 @pytest.fixture
 def faults(tmp_path, monkeypatch):
     """Say what goes wrong."""

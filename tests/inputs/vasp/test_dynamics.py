@@ -41,11 +41,13 @@ def segment(engine, every_step, small_cell, run):
 
 
 @pytest.fixture
-def calm(segment, monkeypatch):
+def calm(known, segment, monkeypatch):
     """The trajectory that nothing disturbs, in one piece."""
-    with monkeypatch.context() as undisturbed:
-        undisturbed.delenv("SODALYTE_REHEARSAL_FAULTS", raising=False)
-        return frames_of(segment(name="calm"))
+    if "dynamics" not in known:
+        with monkeypatch.context() as undisturbed:
+            undisturbed.delenv("SODALYTE_REHEARSAL_FAULTS", raising=False)
+            known["dynamics"] = frames_of(segment(name="calm"))
+    return known["dynamics"]
 
 
 @pytest.fixture

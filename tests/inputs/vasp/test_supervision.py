@@ -31,13 +31,6 @@ def stock_folder(tmp_path, engine, recipe, crystal, monkeypatch):
     return folder
 
 
-@pytest.fixture
-def undisturbed(engine, recipe, crystal, run, monkeypatch):
-    with monkeypatch.context() as calm:
-        calm.delenv("SODALYTE_REHEARSAL_FAULTS", raising=False)
-        return run(engine.relax(recipe).make(crystal), name="undisturbed")
-
-
 def attempts(folder):
     return sorted((folder / "attempts").glob("[0-9]*"))
 

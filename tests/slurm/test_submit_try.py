@@ -1,0 +1,162 @@
+"""``sodalyte submit``: campaigns on a real Slurm, from the command line, equal to the same run on this machine."""
+
+import json
+import os
+import subprocess
+import sys
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pymongo
+import pytest
+import yaml
+from slurm_lab import wait_until
+
+from sodalyte.campaign import load_campaign
+from sodalyte.configuration import exported
+from sodalyte.database import load_results, open_database
+from sodalyte.launchers import local
+from sodalyte.launchers.rehearsal.faults import FAULT_FILE
+from sodalyte.launchers.rehearsal.preparation import prepare
+
+QUICK = {"dynamics": {"temperatures": [900, 1200], "equilibration": 0.1, "production": 1.0, "segment_steps": 100}}
+"""Dynamics so short that trajectories say nothing: what counts here is that both ways say the same."""
+
+CLUSTER = """
+[clusters.lab]
+partition = "debug"
+cores = 2
+walltime = 0.5
+max_queued = 4
+environment = ["export PYTHONWARNINGS=ignore OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"]
+"""
+
+
+@pytest.fixture
+def address(mongodb_uri):
+    name = f"test_{uuid4().hex}"
+    yield urlsplit(mongodb_uri)._replace(path=f"/{name}").geturl()
+    with pymongo.MongoClient(mongodb_uri) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def sodalyte(lab, address, tmp_path):
+    """Run the command line in a workspace of its own."""
+
+    def run(*words, database=address, workspace=tmp_path / "work", wait=True, more=None):
+        environment = os.environ | lab.environment | {"PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"} | (more or {})
+        environment |= {"SODALYTE_WORKSPACE": str(workspace)}
+        environment |= {"SODALYTE_DATABASE": database} if database else {}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sodalyte", *map(str, words)],
+            env=environment,
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        if not wait:
+            return process
+        out, err = process.communicate(timeout=1500)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "sodalyte.toml").write_text(CLUSTER)
+    yield run
+    lab.run("scancel", "--me", check=False)
+
+
+def write_campaign(folder, **changes):
+    path = folder / "campaign.yaml"
+    content = {"name": "sulfides", "materials": ["Na3PS4_t"], "engine": "einstein", "recipe": "quick"} | changes
+    path.write_text(yaml.safe_dump(content | {"overrides": QUICK}))
+    return path
+
+
+def run_here(path, folder, faults):
+    """Run the campaign with the local launcher, faults on if there are any; return the address of its database."""
+    campaign = load_campaign(path)
+    environment = prepare(folder, model="einstein", faults=faults).environment() if faults else {}
+    uri = f"lite://{folder / 'database'}"
+    with exported(environment):
+        summary = local.run(campaign.flow(), database=uri, root=folder / "runs", workers=2)
+    assert summary.succeeded, summary.failures
+    return uri
+
+
+def answers(address):
+    with open_database(address) as database:
+        return {result.key(): result for result in load_results(database)}
+
+
+def test_a_server_is_asked_for(sodalyte, tmp_path):
+    done = sodalyte("submit", write_campaign(tmp_path), "--cluster", "lab", database=None)
+    assert done.returncode == 2
+    assert "MongoDB server" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_cluster_is_named(sodalyte, tmp_path):
+    done = sodalyte("submit", write_campaign(tmp_path), "--cluster", "lba")
+    assert done.returncode == 2
+    assert "did you mean 'lab'" in done.stderr
+
+
+def test_from_the_command_line(sodalyte, tmp_path):
+    path = write_campaign(tmp_path, materials=["Na2S"], analyses=["relaxation"])
+    done = sodalyte("submit", path, "--cluster", "lab", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "allocations submitted to lab: 1" in done.stderr
+    again = sodalyte("submit", path, "--cluster", "lab", "--json")
+    answer = json.loads(again.stdout)
+    assert (again.returncode, answer["state"], answer["added"]) == (0, "complete", 0)
+    assert answer["counts"].keys() == {"COMPLETED"}
+
+
+def test_a_walltime_too_short_for_any_job_is_refused(sodalyte, tmp_path):
+    (tmp_path / "work" / "sodalyte.toml").write_text(CLUSTER.replace("walltime = 0.5", "walltime = 0.1"))
+    done = sodalyte("submit", write_campaign(tmp_path), "--cluster", "lab")
+    assert done.returncode == 2
+    assert "leaves no time for a job" in done.stderr
+
+
+@pytest.mark.slow
+def test_detached_and_taken_up(sodalyte, tmp_path):
+    """The command returns; given again it finds the manager at work; the relaxation is run once."""
+    path = write_campaign(tmp_path, analyses=["relaxation"])
+    first = sodalyte("submit", path, "--cluster", "lab", "--detach", "--json")
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["added"] > 0
+    log = tmp_path / "work" / "slurm" / "sulfides" / "manager.log"
+    wait_until(lambda: "submitted" in log.read_text(), seconds=60)
+    again = sodalyte("submit", path, "--cluster", "lab", "--workers", "2", "--json")
+    answer = json.loads(again.stdout)
+    assert (again.returncode, answer["added"]) == (0, 0)
+    assert "at work" in again.stderr
+    wait_until(lambda: "complete" in log.read_text(), seconds=120, every=0.5)
+    last = sodalyte("submit", path, "--cluster", "lab", "--json")
+    assert json.loads(last.stdout)["state"] == "complete"
+
+
+FOUR = ["Na3PS4_t", "Na3SbS4", "Na3PS4", "Na2S"]
+FAULTS = """
+- {fault: kill, stage: relax, step: 2}
+- {fault: brmix, stage: static}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("engine", "materials"), [("einstein", FOUR), ("rehearsal-einstein", ["Na3PS4_t", "Na2S"])])
+def test_all_analyses_equal_the_local_run(sodalyte, tmp_path, engine, materials, address):
+    """On four nodes, and through VASP's path with faults on: the local launcher gives the same answers."""
+    path = write_campaign(tmp_path, materials=materials, engine=engine)
+    faults = tmp_path / "faults.yaml" if "rehearsal" in engine else None
+    if faults:
+        faults.write_text(FAULTS)
+    here = answers(run_here(path, tmp_path / "here", faults))
+    done = sodalyte("submit", path, "--cluster", "lab", more={FAULT_FILE: str(faults)} if faults else {})
+    assert done.returncode == 0, done.stderr
+    there = answers(address)
+    assert len(here) > 5 * len(materials)
+    assert there == here
