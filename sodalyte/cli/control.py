@@ -31,7 +31,7 @@ def cancel(
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Give up jobs that have not begun; those that run end by themselves. 'retry' takes it back."""
+    """Give up jobs that have no answer yet; those that run are ended within seconds. 'retry' takes it back."""
     chosen = _Chosen(campaign, everything, material, stage, state)
     _act("cancel", "cancelled", chosen, database_uri(database, _folder(workspace)), json=json)
 

@@ -7,46 +7,33 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Self
 
 import pymongo
 from jobflow import Flow, Job, JobStore
 from maggma.stores import MongoStore
 from monty.json import jsanitize
-from pymongo import ReplaceOne
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 
-from sodalyte.database import Database, save_results
-from sodalyte.database.store import BLOBS, OUTPUTS
+from sodalyte.database import Database
 from sodalyte.database.trajectories import TRAJECTORY_ROOT
 from sodalyte.errors import CalculationError, DatabaseError
 from sodalyte.launchers.identity import INCOMPLETE, as_json, identify, is_identified
 from sodalyte.launchers.orphans import end_orphans, signature
+from sodalyte.launchers.outcomes import OUTCOME, Outcome, Record, is_away, stored
 
 if TYPE_CHECKING:
     from jobflow.core.schemas import JobStoreDocument
 
-OUTCOME = "outcome"
 STORE_TIMEOUT = 15.0
 """Seconds that storing an output may take before it is kept on disk."""
 
 OWNER = ".owner"
 """File in a run folder: who runs the job there. It is gone when the job has ended in order."""
-
-
-class Outcome(TypedDict):
-    """What a finished job asks of its launcher, stored beside its output: jobflow's ``Response``, flows as JSON."""
-
-    replace: str | None
-    detour: str | None
-    addition: str | None
-    stop_children: bool
-    stop_jobflow: bool
 
 
 class HeldError(CalculationError):
@@ -60,44 +47,6 @@ class KeptError(DatabaseError):
         super().__init__(f"the database is away; the output is kept in {path} and delivered later ('sodalyte sync')")
         self.path = path
         self.outcome = outcome
-
-
-@dataclass
-class Record:
-    """All that a job wants to store: its output document, the large parts of it, its results.
-
-    ``outcome`` is None for a job that ran although a parent had failed: it does not count as finished.
-    """
-
-    document: dict[str, Any]
-    blobs: list[dict[str, Any]] = field(default_factory=list)
-    outcome: Outcome | None = None
-
-    def deliver(self, database: Database) -> Outcome | None:
-        """Store everything, the output last; doing it again changes nothing.
-
-        Returns
-        -------
-        Outcome or None
-            The outcome in the store: of this record, or of who was first.
-        """
-        blobs = [ReplaceOne({"blob_uuid": blob["blob_uuid"]}, blob, upsert=True) for blob in self.blobs]
-        if blobs:
-            database.collection(BLOBS).bulk_write(blobs, ordered=False)
-        output = self.document["output"]
-        if self.outcome is not None and isinstance(output, dict) and output.get("results"):
-            save_results(database, output["results"])
-        outputs = database.collection(OUTPUTS)
-        try:
-            outputs.insert_one(self.document)
-        except DuplicateKeyError:
-            identity = {key: self.document[key] for key in ("uuid", "index")}
-            unfinished = identity | {OUTCOME: {"$exists": False}}
-            self.document.pop("_id", None)
-            if not outputs.replace_one(unfinished, self.document).matched_count:
-                stored: Outcome = outputs.find_one(identity, {OUTCOME: 1})[OUTCOME]
-                return stored
-        return self.outcome
 
 
 class Executor:
@@ -152,8 +101,8 @@ class Executor:
             The job is finished, the database is away.
         """
         with self._alone(job, wait=wait):
-            stored = {document["index"]: document.get(OUTCOME) for document in _stored(self._database, job.uuid)}
-            finished: Outcome | None = stored.get(job.index)
+            found = {document["index"]: document.get(OUTCOME) for document in stored(self._database, job.uuid)}
+            finished: Outcome | None = found.get(job.index)
             if finished is not None:
                 return finished
             folder = run_folder(self._root, job.uuid, job.index)
@@ -213,20 +162,6 @@ def run_folder(root: Path, uuid: str, index: int) -> Path:
     return folder
 
 
-def finished_outcomes(database: Database, uuids: list[str]) -> dict[tuple[str, int], Outcome]:
-    """Return what the finished jobs among ``uuids`` asked of their launcher, by uuid and index."""
-    found = _stored(database, {"$in": uuids})
-    return {(document["uuid"], document["index"]): document[OUTCOME] for document in found if OUTCOME in document}
-
-
-def _stored(database: Database, uuid: str | dict[str, list[str]]) -> Iterable[dict[str, Any]]:
-    """Return which indices of a uuid are in the store, with their outcomes if they are finished."""
-    documents: Iterable[dict[str, Any]] = database.collection(OUTPUTS).find(
-        {"uuid": uuid}, {"uuid": 1, "index": 1, OUTCOME: 1}
-    )
-    return documents
-
-
 @contextmanager
 def _owned(folder: Path) -> Iterator[Callable[[], bool]]:
     """Sign a run folder; what a predecessor that was killed left running in it is ended first.
@@ -235,12 +170,15 @@ def _owned(folder: Path) -> Iterator[Callable[[], bool]]:
     """
     path = folder / OWNER
     if path.exists():
-        end_orphans(folder, path.read_text())
+        end_orphans(folder, path.read_text(errors="replace"))
     mine = signature()
     path.write_text(mine)
 
     def still_owned() -> bool:
-        return path.exists() and path.read_text() == mine
+        try:
+            return path.read_text(errors="replace") == mine
+        except FileNotFoundError:
+            return False
 
     try:
         yield still_owned
@@ -280,12 +218,6 @@ class _Recorder(JobStore):  # type: ignore[misc]
         blobs.written = []
         super().update(document, save=self._save)
         return Record(self.docs_store.written[0], blobs.written, outcome)
-
-
-def is_away(error: BaseException) -> bool:
-    """Tell whether an error, or what caused it, is that the database does not answer."""
-    causes = (error, error.__cause__)
-    return any(isinstance(cause, ConnectionFailure) or getattr(cause, "timeout", False) for cause in causes)
 
 
 def _as_json(flow: Flow | None, parent: Job) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from jobflow import Flow, Job
 
 from sodalyte.database import Database, open_database
-from sodalyte.launchers.execution import Outcome, finished_outcomes
+from sodalyte.launchers.outcomes import Outcome, finished_outcomes
 from sodalyte.launchers.pool import Worker
 from sodalyte.launchers.schedule import Schedule, Task
 

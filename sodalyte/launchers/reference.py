@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sodalyte.database.store import OUTPUTS
 from sodalyte.inputs.reference import Calculation, shipped
-from sodalyte.launchers.execution import OUTCOME, Outcome
+from sodalyte.launchers.outcomes import OUTCOME, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,7 +20,7 @@ from jobflow.core.reference import OnMissing
 from sodalyte.launchers.identity import INCOMPLETE, as_json, parents_first
 
 if TYPE_CHECKING:
-    from sodalyte.launchers.execution import Outcome
+    from sodalyte.launchers.outcomes import Outcome
 
 
 @dataclass

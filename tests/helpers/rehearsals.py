@@ -8,9 +8,11 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from forks import Fork
 from pymatgen.io.vasp import Poscar, Vasprun
 from pymatgen.io.vasp.outputs import UnconvergedVASPWarning
 
+from sodalyte.launchers.rehearsal import vasp
 from sodalyte.launchers.rehearsal.potcars import write_library
 
 PROGRAM = [sys.executable, "-c", "from sodalyte.launchers.rehearsal.vasp import main; main()"]
@@ -52,18 +54,20 @@ class Campaign:
         (folder / "POTCAR").write_text("".join((library / f"POTCAR.{name}").read_text() for name in names))
         return folder
 
-    def start(self, folder, **environment):
-        """Start the executable in ``folder``."""
+    def start(self, folder, *, afresh=False, **environment):
+        """Start the executable in ``folder``: ``afresh`` as users do, else with its imports done."""
         clean = {
             key: value for key, value in os.environ.items() if not key.startswith(("SODALYTE", "SLURM", "PMI", "OMPI"))
         }
         variables = clean | {"SODALYTE_REHEARSAL_MEMORY": str(self.root / "memory")} | self.environment | environment
         with (folder / "vasp.out").open("w") as out, (folder / "std_err.txt").open("w") as err:
-            return subprocess.Popen(PROGRAM, cwd=folder, env=variables, stdout=out, stderr=err)
+            if afresh:
+                return subprocess.Popen(PROGRAM, cwd=folder, env=variables, stdout=out, stderr=err)
+            return Fork(vasp.main, folder=folder, environment=variables, out=out, error=err)
 
-    def run(self, folder, **environment):
+    def run(self, folder, **options):
         """Run the executable in ``folder`` and return its exit status."""
-        return self.start(folder, **environment).wait(timeout=120)
+        return self.start(folder, **options).wait(timeout=120)
 
     def out(self, folder):
         return (folder / "vasp.out").read_text()

@@ -18,7 +18,7 @@ def test_a_static_takes_less_than_a_second_of_work(campaign, rock_salt):
     work = []
     for _ in range(4):
         before = os.times()
-        campaign.run(folder)
+        campaign.run(folder, afresh=True)
         after = os.times()
         work.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(work) < 1.0
@@ -57,7 +57,7 @@ def test_outputs_of_an_earlier_attempt_are_gone_at_once(campaign, rock_salt):
 )
 def test_stopcar(campaign, rock_salt, text, word):
     folder = campaign.folder("run", rock_salt, DYNAMICS, NSW=100000)
-    process = campaign.start(folder)
+    process = campaign.start(folder, afresh=True)
     deadline = time.monotonic() + 60
     while "      5 T=" not in campaign.out(folder) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 from sodalyte import interruption
 
 if TYPE_CHECKING:
-    from sodalyte.launchers.execution import Executor, Record
+    from sodalyte.launchers.execution import Executor
     from sodalyte.launchers.fireworks.records import Claim
+    from sodalyte.launchers.outcomes import Record
 
 _PR_SET_PDEATHSIG = 1
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -122,8 +123,9 @@ def _run(executor: Executor, message: dict[str, Any]) -> dict[str, Any]:
     from jobflow import Job
 
     from sodalyte.errors import StoppedError
-    from sodalyte.launchers.execution import HeldError, KeptError, is_away
+    from sodalyte.launchers.execution import HeldError, KeptError
     from sodalyte.launchers.identity import INCOMPLETE
+    from sodalyte.launchers.outcomes import is_away
 
     job = Job.from_dict(json.loads(message["job"]))
     if message["incomplete"]:

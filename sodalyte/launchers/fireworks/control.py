@@ -21,7 +21,8 @@ def pause(collections: Collections, query: dict[str, Any]) -> int:
         change = {"$set": {"state": PAUSED, "updated_on": now()}}
         chosen = {"fw_id": {"$in": numbers}, "state": {"$in": [WAITING, READY]}}
         paused += collections.fireworks.update_many(chosen, change).modified_count
-        _write_states(collections, key, numbers, PAUSED)
+        held = collections.fireworks.find({"fw_id": {"$in": numbers}, "state": PAUSED}, {"fw_id": 1})
+        _write_states(collections, key, [document["fw_id"] for document in held], PAUSED)
         settle(collections, key)
     return paused
 
@@ -34,15 +35,15 @@ def resume(collections: Collections, query: dict[str, Any]) -> int:
 def cancel(collections: Collections, query: dict[str, Any]) -> int:
     """Defuse fireworks that have no answer yet; return how many. The pilots of those that run end them soon."""
     cancelled = 0
+    for key, numbers in _selected(collections, query, (WAITING, READY, PAUSED)).items():
+        cancelled += defuse(collections, key, numbers)
+        settle(collections, key)
     for run in running(collections, _on_spec(query)):
         claim = claim_of(collections, run)
         if claim is not None and end(collections, claim, Ending(CANCELLED, "cancelled by its user", retry=False)):
             defuse(collections, key_of_workflow(collections, claim), [run.fw_id])
+            settle(collections, key_of_workflow(collections, claim))
             cancelled += 1
-    for key, numbers in _selected(collections, query, (WAITING, READY, PAUSED)).items():
-        defuse(collections, key, numbers)
-        settle(collections, key)
-        cancelled += len(numbers)
     return cancelled
 
 
@@ -61,7 +62,7 @@ def retry(collections: Collections, query: dict[str, Any]) -> int:
         for document in collections.fireworks.find({"fw_id": {"$in": numbers + incomplete}}, fields):
             spent = [attempt | {"counted": False} for attempt in document["spec"].get(OWN, {}).get("attempts", ())]
             change: dict[str, Any] = {
-                "$set": {"launches": [], f"spec.{OWN}.attempts": spent},
+                "$set": {"launches": [], f"spec.{OWN}.attempts": spent, f"spec.{OWN}.tried": 0},
                 "$push": {"archived_launches": {"$each": document["launches"]}},
                 "$unset": {f"spec.{OWN}.incomplete": True, "spec._fizzled_parents": True},
             }
@@ -81,6 +82,8 @@ def _reopen(collections: Collections, key: ObjectId, numbers: list[int]) -> int:
 
 def _write_states(collections: Collections, key: ObjectId, numbers: Iterable[int], state: str) -> None:
     states = {f"fw_states.{number}": state for number in numbers}
+    if not states:
+        return
     collections.workflows.update_one({"_id": key}, {"$set": states | {"updated_on": now()}})
 
 

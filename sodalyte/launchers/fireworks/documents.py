@@ -12,15 +12,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
-from jobflow import Flow, Job
-from jobflow.core.reference import OnMissing
 
 from sodalyte.errors import CampaignError
 from sodalyte.launchers.fireworks.records import READY, RUNNING, WAITING, Pilot
-from sodalyte.launchers.identity import as_json, parents_first
+
+if TYPE_CHECKING:
+    from jobflow import Flow, Job
 
 TASK = "{{sodalyte.launchers.fireworks.task.RunJob}}"
 OWN = "_sodalyte"
@@ -75,6 +75,8 @@ def cut(flow: Flow | Job) -> list[Piece]:
     CampaignError
         Too many jobs depend on each other.
     """
+    from sodalyte.launchers.identity import parents_first
+
     jobs = parents_first(flow)
     pieces: list[Piece] = []
     seen: set[str] = set()
@@ -199,6 +201,10 @@ def firework_document(
     inherited
         Material and stage of the firework that asked for this one, where the job itself names none.
     """
+    from jobflow import OnMissing
+
+    from sodalyte.launchers.identity import as_json
+
     inherited = inherited or {}
     moment = now()
     own: dict[str, Any] = {"workflow": str(workflow), "attempts": []}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pymongo import UpdateMany, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
-from sodalyte.launchers.execution import finished_outcomes
-from sodalyte.launchers.fireworks.documents import OWN, action_document, now
+from sodalyte.launchers.fireworks.documents import OWN, action_document, launch_document, now
 from sodalyte.launchers.fireworks.graph import Collections, key_of_workflow, record_failure, record_success, settle
 from sodalyte.launchers.fireworks.records import (
     ARCHIVED,
@@ -22,12 +23,14 @@ from sodalyte.launchers.fireworks.records import (
     RUNNING,
     WAITING,
     Claim,
+    Pilot,
     Running,
 )
+from sodalyte.launchers.outcomes import finished_outcomes
 
 if TYPE_CHECKING:
     from sodalyte.database import Database
-    from sodalyte.launchers.execution import Outcome
+    from sodalyte.launchers.outcomes import Outcome
 
 _KEPT_ATTEMPTS = 20
 
@@ -66,7 +69,7 @@ def as_claim(document: dict[str, Any], launch_id: int) -> Claim:
         material=spec.get("material", ""),
         stage=spec.get("stage", ""),
         priority=spec.get("_priority", 0),
-        attempt=1 + sum(attempt.get("counted", True) for attempt in own.get("attempts", ())),
+        attempt=1 + own.get("tried", 0),
         incomplete=bool(own.get("incomplete") or spec.get("_fizzled_parents")),
         shared=own.get("shared", False),
         alone=own.get("alone", False),
@@ -113,9 +116,19 @@ def end(collections: Collections, claim: Claim, ending: Ending) -> bool:
         "sodalyte.end": _as_document(ending) | {"retry": retry},
     }
     if not _end_launch(collections, claim.launch_id, state, changes):
+        _finish(collections, claim)
         return False
     _follow_failure(collections, claim, ending, retry=retry)
     return True
+
+
+def _finish(collections: Collections, claim: Claim) -> None:
+    """Do what is left to do where a launch ended without an answer and the connection failed before the rest."""
+    launch = _launch(collections, claim.launch_id)
+    known = launch.get("sodalyte", {}).get("end")
+    current = {"fw_id": claim.fw_id, "launches": claim.launch_id, "state": RUNNING}
+    if known and launch["state"] != COMPLETED and collections.fireworks.find_one(current, {"_id": 1}) is not None:
+        _follow_failure(collections, claim, Ending(**known), retry=known["retry"])
 
 
 def _follow_failure(collections: Collections, claim: Claim, ending: Ending, *, retry: bool) -> None:
@@ -135,6 +148,7 @@ def _follow_failure(collections: Collections, claim: Claim, ending: Ending, *, r
         "$set": {"state": READY if retry else FIZZLED, "updated_on": now()},
         "$unset": {f"spec.{OWN}.claim": True},
         "$push": attempts,
+        "$inc": {f"spec.{OWN}.tried": int(ending.counted)},
     }
     change["$set"] |= {f"spec.{OWN}.overrides.{name}": value for name, value in ending.overrides.items()}
     if progress := seen.get("progress"):
@@ -155,15 +169,19 @@ def lost(collections: Collections, database: Database, run: Running, ending: End
     claim = claim_of(collections, run)
     if claim is None:
         return False
+    if not run.launch_state:
+        _insert_launch(collections, run)
     outcome = finished_outcomes(database, [run.uuid]).get((run.uuid, run.index))
-    if run.launch_state:
-        return complete(collections, claim, outcome) if outcome is not None else end(collections, claim, ending)
-    if outcome is not None:
-        _follow_success(collections, claim, outcome)
-    else:
-        retry = ending.retries(claim)
-        _follow_failure(collections, claim, ending, retry=retry)
-    return True
+    return complete(collections, claim, outcome) if outcome is not None else end(collections, claim, ending)
+
+
+def _insert_launch(collections: Collections, run: Running) -> None:
+    """Insert the launch of a claim that was cut short; then its pilot cannot insert it any more, should it live on."""
+    signed = {name: getattr(run, name) for name in ("slot", "host", "pid", "slurm_job", "slurm_step", "node", "deadline")}
+    pilot = Pilot(uuid=run.pilot, **signed)
+    launch = launch_document(run.launch_id, run.fw_id, pilot, folder="", attempt=run.attempt)
+    with suppress(DuplicateKeyError):
+        collections.launches.insert_one(launch)
 
 
 def repair(collections: Collections, database: Database) -> int:
@@ -172,11 +190,11 @@ def repair(collections: Collections, database: Database) -> int:
     for run in running(collections, {}):
         if run.launch_state in (RUNNING, ""):
             continue
+        launch = _launch(collections, run.launch_id).get("sodalyte")
         claim = claim_of(collections, run)
-        if claim is None:
+        if claim is None or launch is None:  # one without our mark is rlaunch's, which may be at work on it
             continue
         repaired += 1
-        launch = _launch(collections, run.launch_id)["sodalyte"]
         if run.launch_state == COMPLETED:
             kept = launch.get("outcome")
             outcome = kept or finished_outcomes(database, [run.uuid]).get((run.uuid, run.index)) or _nothing()
@@ -249,7 +267,7 @@ def _end_launch(collections: Collections, launch_id: int, state: str, changes: d
 
 
 def _lasted(claim: Claim) -> dict[str, float]:
-    return {"runtime_secs": round(time.time() - claim.started, 3)}
+    return {"runtime_secs": max(round(time.time() - claim.started, 3), 0.0)}
 
 
 def _launch(collections: Collections, launch_id: int) -> dict[str, Any]:

@@ -17,17 +17,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
-from jobflow import Flow
 from pymongo import UpdateMany
 from pymongo.errors import BulkWriteError
 
 from sodalyte.launchers.fireworks.documents import OWN, firework_document, key_of, link, now, reverse
 from sodalyte.launchers.fireworks.records import COMPLETED, DEFUSED, FIZZLED, PAUSED, READY, RUNNING, WAITING, Claim
-from sodalyte.launchers.identity import parents_first
 
 if TYPE_CHECKING:
+    from jobflow import Flow
+
     from sodalyte.database import Database
-    from sodalyte.launchers.execution import Outcome
+    from sodalyte.launchers.outcomes import Outcome
 
 LOCK_PATIENCE = 60.0
 """Seconds for which a lock that one of FireWorks' tools holds is respected; a tool that was killed never opens it."""
@@ -203,12 +203,12 @@ def settle(collections: Collections, key: ObjectId) -> None:
         if reason != blocked.get(number) and number not in ready and number not in incomplete:
             path = f"spec.{OWN}.blocked"
             change = {"$set": {path: blocked[number]}} if number in blocked else {"$unset": {path: True}}
-            requests.append(UpdateMany({"fw_id": number}, change))
+            requests.append(UpdateMany({"fw_id": number, "state": WAITING} if number in blocked else {"fw_id": number}, change))
     if requests:
         collections.fireworks.bulk_write(requests)
     truth = {number: document["state"] for number, document in fireworks.items()}
     state = _state_of(links, {number: COMPLETED for number in states if number not in truth} | truth, set(blocked))
-    found_out: dict[str, Any] = {"state": state, "sodalyte.open": len(unfinished), "sodalyte.added": True}
+    found_out: dict[str, Any] = {"state": state, "sodalyte.open": len(unfinished)}
     found_out["sodalyte.failed"] = bool(blocked) or FIZZLED in states.values() or DEFUSED in states.values()
     collections.workflows.update_one({"_id": key, "updated_on": workflow["updated_on"]}, {"$set": found_out})
 
@@ -229,7 +229,7 @@ def _judge(
         failed = [parent for parent in awaited if states.get(parent) == FIZZLED or parent in blocked]
         tolerant = document["spec"].get("_allow_fizzled_parents", False)
         if stopped or (failed and not tolerant):
-            name = fireworks[(stopped or failed)[0]].get("name", "")
+            name = fireworks.get((stopped or failed)[0], {}).get("name", "")
             blocked[number] = f"needs '{name}', which {'was stopped' if stopped else 'has no answer'}"
         elif len(failed) == len(awaited):
             (incomplete if failed else ready).append(number)
@@ -274,8 +274,8 @@ def _stop(collections: Collections, key: ObjectId, number: int, *, everything: b
     defuse(collections, key, [one for one in chosen if one != number], stopped=True)
 
 
-def defuse(collections: Collections, key: ObjectId, numbers: list[int], *, stopped: bool = False) -> None:
-    """Defuse those fireworks of a workflow that do not run and have no answer.
+def defuse(collections: Collections, key: ObjectId, numbers: list[int], *, stopped: bool = False) -> int:
+    """Defuse those fireworks of a workflow that do not run and have no answer; return how many are defused.
 
     Parameters
     ----------
@@ -291,10 +291,13 @@ def defuse(collections: Collections, key: ObjectId, numbers: list[int], *, stopp
         collections.workflows.update_one(
             {"_id": key}, {"$set": states | {"updated_on": now(), "sodalyte.failed": True}}
         )
+    return len(states)
 
 
 def _expand(collections: Collections, key: ObjectId, claim: Claim, outcome: Outcome) -> Expansion:
     """Insert the fireworks that a job asked for, which nobody can claim yet, and say how they are linked."""
+    from jobflow import Flow
+
     workflow = collections.workflows.find_one({"_id": key}, {f"links.{claim.fw_id}": 1, "nodes": 1})
     children: list[int] = workflow["links"].get(str(claim.fw_id), [])
     expansion = Expansion()
@@ -312,6 +315,8 @@ def _insert(
     collections: Collections, key: ObjectId, claim: Claim, flow: Flow, expansion: Expansion, nodes: list[int]
 ) -> list[int]:
     """Insert the fireworks of ``flow``, linked below the claimed one; return their numbers."""
+    from sodalyte.launchers.identity import parents_first
+
     jobs = parents_first(flow)
     keys = {key_of(key, job.uuid, job.index): (job.uuid, job.index) for job, _ in jobs}
     found = collections.fireworks.find({"_id": {"$in": list(keys)}}, {"fw_id": 1})

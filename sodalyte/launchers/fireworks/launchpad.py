@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobflow import Flow, Job
+from pymongo.errors import DuplicateKeyError
 
 from sodalyte.launchers.fireworks import control, endings
 from sodalyte.launchers.fireworks.documents import (
@@ -52,8 +52,10 @@ from sodalyte.launchers.fireworks.records import (
 from sodalyte.launchers.orphans import is_pilot
 
 if TYPE_CHECKING:
+    from jobflow import Flow, Job
+
     from sodalyte.database import Database
-    from sodalyte.launchers.execution import Outcome
+    from sodalyte.launchers.outcomes import Outcome
 
 _BATCH = 2000
 _NUMBERS_AT_ONCE = 10
@@ -243,7 +245,10 @@ class Launchpad:
         folder = f"{root or claim.root}/{claim.uuid[:2]}/{claim.uuid}-{claim.index}"
         launch = launch_document(launch_id, claim.fw_id, pilot, folder=folder, attempt=claim.attempt)
         launch["sodalyte"] |= {"stage": claim.stage, "campaign": claim.campaign}
-        self.collections.launches.insert_one(launch)
+        try:
+            self.collections.launches.insert_one(launch)
+        except DuplicateKeyError:  # meanwhile this pilot was declared dead, and the claim given back
+            return None
         return claim
 
     def _launch_id(self) -> int:
@@ -333,7 +338,9 @@ class Launchpad:
         self.repair()
         here = socket.gethostname()
         dead = [
-            run for run in self.running(**query) if run.host == here and not run.slurm_job and not is_pilot(run.pid)
+            run
+            for run in self.running(**query)
+            if run.pilot and run.host == here and not run.slurm_job and not is_pilot(run.pid)
         ]
         return sum(self.lost(run, "CRASHED", f"its pilot (process {run.pid} on {here}) died") for run in dead)
 

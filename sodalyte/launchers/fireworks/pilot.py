@@ -293,7 +293,7 @@ class Work:
         """
         import pymongo
 
-        from sodalyte.launchers.execution import is_away
+        from sodalyte.launchers.outcomes import is_away
 
         deadline = min(time.monotonic() + self._settings.patience, time.monotonic() + interruption.time_left())
         pause = _FIRST_POLL

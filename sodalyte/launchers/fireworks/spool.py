@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sodalyte.database import Database
-from sodalyte.launchers.execution import OUTCOME, Outcome, Record
+from sodalyte.launchers.outcomes import OUTCOME, Outcome, Record
 
 FOLDER = "spool"
 _SUFFIX = ".bson"
