@@ -23,17 +23,11 @@ from sodalyte.database import Database
 from sodalyte.database.trajectories import TRAJECTORY_ROOT
 from sodalyte.errors import CalculationError, DatabaseError
 from sodalyte.launchers.identity import INCOMPLETE, as_json, identify, is_identified
-from sodalyte.launchers.orphans import end_orphans, signature
+from sodalyte.launchers.orphans import OWNER, end_orphans, signature
 from sodalyte.launchers.outcomes import OUTCOME, Outcome, Record, is_away, stored
 
 if TYPE_CHECKING:
     from jobflow.core.schemas import JobStoreDocument
-
-STORE_TIMEOUT = 15.0
-"""Seconds that storing an output may take before it is kept on disk."""
-
-OWNER = ".owner"
-"""File in a run folder: who runs the job there. It is gone when the job has ended in order."""
 
 
 class HeldError(CalculationError):
@@ -60,12 +54,22 @@ class Executor:
         Folder of run folders, journal and locks, shared by all processes that could run the same jobs.
     keep
         Keeps a finished job's record on disk when the database is away, and says where.
+    store_timeout
+        Seconds that storing an output may take before it is kept on disk.
     """
 
-    def __init__(self, database: Database, root: Path, *, keep: Callable[[Record], Path] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        root: Path,
+        *,
+        keep: Callable[[Record], Path] | None = None,
+        store_timeout: float = 15.0,
+    ) -> None:
         self._database = database
         self._root = root
         self._keep = keep
+        self._store_timeout = store_timeout
         self._recorder = _Recorder(database.job_store)
         root.mkdir(parents=True, exist_ok=True)
         self._locks = (root / ".locks").open("a")
@@ -128,7 +132,7 @@ class Executor:
         if self._keep is None:
             return record.deliver(self._database) or outcome
         try:
-            with pymongo.timeout(STORE_TIMEOUT):
+            with pymongo.timeout(self._store_timeout):
                 return record.deliver(self._database) or outcome
         except (PyMongoError, DatabaseError) as error:
             if not is_away(error):

@@ -12,6 +12,9 @@ from pathlib import Path
 
 PILOT_MODULE = "sodalyte.launchers.fireworks.pilot"
 
+OWNER = ".owner"
+"""File in a run folder: who runs the job there. It is gone when the job has ended in order."""
+
 _GRACE = 5.0
 _PAUSE = 0.05
 _SESSION_LEADER_TTY = 4
@@ -23,22 +26,25 @@ def signature() -> str:
     return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex})
 
 
-def end_orphans(folder: Path, signed: str) -> None:
+def end_orphans(folder: Path, signed: str, *, of: int | None = None) -> None:
     """End the processes that work in ``folder`` since somebody on this host was killed there.
 
-    Only called by who holds the lock of the job, so that whoever signed is dead. Processes with a terminal are a
-    person's and are left alone.
+    Only called by who holds the lock of the job or has seen the process ``of`` die, so that whoever signed is dead.
+    Processes with a terminal are a person's and are left alone.
 
     Parameters
     ----------
     signed
         The :func:`signature` in the folder.
+    of
+        Only if this process has signed.
     """
     try:
-        host = json.loads(signed)["host"]
+        signer = json.loads(signed)
+        host, pid = signer["host"], signer["pid"]
     except (ValueError, KeyError, TypeError):
         return
-    if host != socket.gethostname():
+    if host != socket.gethostname() or of not in (None, pid):
         return
     deadline = time.monotonic() + _GRACE
     while pids := _working_in(folder):

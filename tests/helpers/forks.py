@@ -59,7 +59,7 @@ def _run(function, folder, environment, out, error):
         os.environ.update(environment)
         os.dup2(out.fileno(), 1)
         os.dup2(error.fileno(), 2)
-        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: PTH123, SIM115
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
         function()
         status = 0
     except SystemExit as end:

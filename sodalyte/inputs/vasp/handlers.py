@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SURVIVED = frozenset({"subspacematrix", "auto_nbands", "amin", "eddrmm", "elf_kpar", "elf_ncl"})
 """Messages of custodian's list after which VASP goes on; the end of the run tells whether it recovered."""
 
+_INPUTS = ("INCAR", "KPOINTS", "POSCAR")
+
 _MOVES_ATOMS = frozenset({"zpotrf", "triple_product"})
 """Messages for which custodian changes the crystal."""
 
@@ -121,12 +123,13 @@ class KnownMessages(Watching):
     def correct(self, directory: str = "./") -> dict[str, Any]:
         """Apply custodian's cure, unless it changes what is computed."""
         path = self._run.path
-        kept = {name: (path / name).read_bytes() for name in ("INCAR", "KPOINTS") if (path / name).exists()}
+        kept = {name: (path / name).read_bytes() for name in _INPUTS if (path / name).exists()}
         keys = sorted(self._found.errors)
         message = next(
             quote(path, text) for key in keys for text in VaspErrorHandler.error_msgs[key] if _said(path, text)
         )
         cure = self._found.correct(directory)
+        (path / "POSCAR").write_bytes(kept["POSCAR"])  # the attempt's own start; from where to go on is not custodian's
         if changes := level_changes(path):
             for name, content in kept.items():
                 (path / name).write_bytes(content)

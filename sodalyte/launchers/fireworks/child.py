@@ -43,8 +43,10 @@ class Child:
         The connection: every message that was given is answered by one, unless the process dies.
     """
 
-    def __init__(self, *, database: str, root: Path, log: Path, threads: int | None = None) -> None:
-        self._where = json.dumps({"database": database, "root": str(root)}).encode()
+    def __init__(
+        self, *, database: str, root: Path, log: Path, threads: int | None = None, store_timeout: float = 15.0
+    ) -> None:
+        self._where = json.dumps({"database": database, "root": str(root), "store_timeout": store_timeout}).encode()
         self._log = log
         self._environment = dict(os.environ)
         if threads is not None:
@@ -66,6 +68,11 @@ class Child:
                 env=self._environment,
                 start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int:
+        """Of the process, dead or alive."""
+        return self._process.pid
 
     def give(self, claim: Claim) -> None:
         """Have the process run a claimed job."""
@@ -175,7 +182,7 @@ def _work(link: Connection) -> None:
     except SodalyteError as error:
         link.send_bytes(json.dumps({"unready": str(error)}).encode())
         return
-    with database, Executor(database, root, keep=keep) as executor:
+    with database, Executor(database, root, keep=keep, store_timeout=where["store_timeout"]) as executor:
         link.send_bytes(b"{}")
         while data := link.recv_bytes():
             message = json.loads(data)

@@ -177,7 +177,9 @@ def lost(collections: Collections, database: Database, run: Running, ending: End
 
 def _insert_launch(collections: Collections, run: Running) -> None:
     """Insert the launch of a claim that was cut short; then its pilot cannot insert it any more, should it live on."""
-    signed = {name: getattr(run, name) for name in ("slot", "host", "pid", "slurm_job", "slurm_step", "node", "deadline")}
+    signed = {
+        name: getattr(run, name) for name in ("slot", "host", "pid", "slurm_job", "slurm_step", "node", "deadline")
+    }
     pilot = Pilot(uuid=run.pilot, **signed)
     launch = launch_document(run.launch_id, run.fw_id, pilot, folder="", attempt=run.attempt)
     with suppress(DuplicateKeyError):

@@ -203,7 +203,9 @@ def settle(collections: Collections, key: ObjectId) -> None:
         if reason != blocked.get(number) and number not in ready and number not in incomplete:
             path = f"spec.{OWN}.blocked"
             change = {"$set": {path: blocked[number]}} if number in blocked else {"$unset": {path: True}}
-            requests.append(UpdateMany({"fw_id": number, "state": WAITING} if number in blocked else {"fw_id": number}, change))
+            requests.append(
+                UpdateMany({"fw_id": number, "state": WAITING} if number in blocked else {"fw_id": number}, change)
+            )
     if requests:
         collections.fireworks.bulk_write(requests)
     truth = {number: document["state"] for number, document in fireworks.items()}

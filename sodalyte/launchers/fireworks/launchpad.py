@@ -39,6 +39,7 @@ from sodalyte.launchers.fireworks.documents import (
     workflow_document,
 )
 from sodalyte.launchers.fireworks.graph import Collections
+from sodalyte.launchers.fireworks.indexes import prepare
 from sodalyte.launchers.fireworks.records import (
     COMPLETED,
     READY,
@@ -59,23 +60,6 @@ if TYPE_CHECKING:
 
 _BATCH = 2000
 _NUMBERS_AT_ONCE = 10
-_INDEXES: dict[str, tuple[tuple[tuple[tuple[str, int], ...], bool], ...]] = {
-    "fireworks": (
-        ((("fw_id", 1),), True),
-        ((("state", 1), ("spec._priority", -1), ("fw_id", 1)), False),
-        ((("spec.job_uuid", 1),), False),
-        ((("spec.campaign", 1), ("state", 1), ("updated_on", -1)), False),
-        (((f"spec.{OWN}.blocked", 1),), False),
-        ((("spec.campaign", 1), ("spec.material", 1), ("spec.stage", 1), ("state", 1)), False),
-    ),
-    "launches": (
-        ((("launch_id", 1),), True),
-        ((("fw_id", 1),), False),
-        ((("sodalyte.stage", 1),), False),
-        ((("sodalyte.campaign", 1), ("state", 1), ("time_end", 1), ("runtime_secs", 1)), False),
-    ),
-    "workflows": (((("nodes", 1),), False), ((("name", 1),), False)),
-}
 
 
 class Launchpad:
@@ -91,15 +75,7 @@ class Launchpad:
 
     def prepare(self) -> None:
         """Make the indexes and counters that are missing."""
-        for name, indexes in _INDEXES.items():
-            collection = self.database.collection(name)
-            declared = {tuple(map(tuple, index["key"])) for index in collection.index_information().values()}
-            for keys, unique in indexes:
-                if keys not in declared:
-                    collection.create_index(list(keys), unique=unique)
-        first = {"next_fw_id": 1, "next_launch_id": 1}
-        if self.collections.numbers.find_one({}) is None:
-            self.collections.numbers.update_one({"_id": -1}, {"$setOnInsert": first}, upsert=True)
+        prepare(self.database)
 
     # --- adding -----------------------------------------------------------------------------------------------
 
@@ -399,11 +375,13 @@ class Launchpad:
 
 def _batches(pieces: list[Piece]) -> Iterator[list[Piece]]:
     batch: list[Piece] = []
+    jobs = 0
     for piece in pieces:
         batch.append(piece)
-        if sum(len(part.jobs) for part in batch) >= _BATCH:
+        jobs += len(piece.jobs)
+        if jobs >= _BATCH:
             yield batch
-            batch = []
+            batch, jobs = [], 0
     if batch:
         yield batch
 

@@ -8,23 +8,22 @@ to the queue with what it has done.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import stat
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sodalyte import interruption
-from sodalyte.errors import ConfigurationError, DatabaseError, SodalyteError
+from sodalyte.errors import DatabaseError, SodalyteError
 from sodalyte.launchers.fireworks.child import Child
 from sodalyte.launchers.fireworks.progress import read_progress
 from sodalyte.launchers.fireworks.records import PILOT_MEMORY, Pilot
+from sodalyte.launchers.fireworks.settings import Settings
+from sodalyte.launchers.orphans import OWNER, end_orphans
 
 if TYPE_CHECKING:
     from sodalyte.database import Database
@@ -33,14 +32,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-HEARTBEAT = 15.0
-"""Seconds between two notes of a running job's progress, at which it is also learnt that the job was cancelled."""
-
-ANSWER_TIMEOUT = 10.0
-"""Seconds in which the database has to answer a command."""
-
-LAST_MOMENT = 15.0
-"""Seconds before the deadline at which a job that did not stop is killed."""
+DELIVERY_TIMEOUT = 300.0
+"""Seconds that storing what was kept on the disk may take."""
 
 _FIRST_POLL, _SLOWEST_POLL = 0.05, 1.0
 _HELD_FIRST, _HELD_LONGEST = 2.0, 60.0
@@ -51,68 +44,6 @@ _STOPPABLE = ("relax", "dynamics")
 _MARGIN = 1.2
 _HOURS_SPENT = 0.95
 """Part of the hours that a job asks for at which an allocation that has just begun still counts as long enough."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a pilot has to know.
-
-    Attributes
-    ----------
-    database
-        Address of the database, with its password.
-    root
-        Folder of the runs.
-    campaign
-        Only its jobs; of all campaigns if it is empty.
-    idle
-        Seconds without work after which the pilot ends.
-    minimum
-        Seconds that have to be left for another job to begin.
-    warning
-        Seconds before the deadline at which jobs are asked to stop.
-    patience
-        Seconds for which a database that is away is waited for.
-    threads
-        Of numerical libraries; what the environment says if it is None.
-    """
-
-    database: str
-    root: Path
-    campaign: str = ""
-    idle: float = 60.0
-    minimum: float = 60.0
-    warning: float = 120.0
-    patience: float = 600.0
-    threads: int | None = None
-
-    def write(self, path: Path) -> None:
-        """Write the file with which a pilot is started; only its owner may read it."""
-        document = {key: str(value) if key == "root" else value for key, value in asdict(self).items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            json.dump(document, file)
-
-    @classmethod
-    def read(cls, path: Path) -> Settings:
-        """Read such a file; what else stands in it is passed over.
-
-        Raises
-        ------
-        ConfigurationError
-            It cannot be read, or others may read it.
-        """
-        try:
-            mode = path.stat().st_mode
-            document = json.loads(path.read_text())
-            known = {key: document[key] for key in cls.__dataclass_fields__ if document.get(key) is not None}
-            settings = cls(**known | {"root": Path(document["root"]), "database": document["database"]})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(f"the settings {path} of a pilot cannot be read: {type(error).__name__}") from None
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigurationError(f"others may read the settings {path} of a pilot; run: chmod 600 {path}")
-        return settings
 
 
 class Work:
@@ -184,7 +115,11 @@ class Work:
         return self._too_long[1]
 
     def _fly(self, claim: Claim) -> None:
-        """Run a claimed job and record how it ended."""
+        """Run a claimed job and record how it ended; one that is kept on the disk is delivered instead."""
+        from sodalyte.launchers.fireworks import spool
+
+        if spool.file_of(self._settings.root, *claim.identity).exists() and self._deliver(claim):
+            return
         self._child.give(claim)
         answer = self._wait(claim)
         if answer is None:
@@ -193,13 +128,15 @@ class Work:
             self._overdue(claim)
         elif "cancelled" in answer:
             self._child.end()
+            self._end_orphans(claim)
             self._restart()
         elif "outcome" in answer:
             outcome = answer["outcome"]
             self._persist(lambda: self._launchpad.complete(claim, outcome), claim)
             self.finished += 1
         elif "kept" in answer:
-            self._deliver(claim)
+            if not self._deliver(claim):
+                self._persist(lambda: self._launchpad.release(claim, "its kept output is damaged"), claim)
         elif "held" in answer:
             _, waited = self._held.get(claim.fw_id, (0.0, _HELD_FIRST / 2))
             self._held[claim.fw_id] = (
@@ -227,6 +164,7 @@ class Work:
     def _crashed(self, claim: Claim) -> None:
         """Record that the child died, and replace it."""
         how = self._child.bury()
+        self._end_orphans(claim)
         reason = f"its process ended with {how}" if how.startswith("exit") else f"its process was {how}"
         self._persist(lambda: self._launchpad.fail(claim, "CRASHED", reason, retry=None), claim)
         self._restart()
@@ -240,14 +178,14 @@ class Work:
         """Wait for the child's answer, or the last moment; note its progress, and ask it to stop when it must."""
         asked = 0.0
         noted = time.monotonic()
-        while not self._child.link.poll(_LOOK):
+        while not self._child.link.poll(min(_LOOK, self._settings.heartbeat)):
             now = time.monotonic()
             if not asked and (interruption.stop_requested() or self._time_left() <= 0):
                 asked = now
                 self._child.request_stop()
-            if interruption.time_left() < LAST_MOMENT:
+            if interruption.time_left() < self._settings.kill:
                 break
-            if now - noted > HEARTBEAT:
+            if now - noted > self._settings.heartbeat:
                 noted = now
                 if not self._note_progress(claim):
                     return {"cancelled": True}
@@ -258,32 +196,55 @@ class Work:
     def _overdue(self, claim: Claim) -> None:
         """Kill a job that did not stop; the pilot ends after it."""
         self._note_progress(claim)
-        self._child.end()
+        self._child.end(grace=2.0)
         interruption.request_stop()
         reason = "it did not stop before the time limit"
         self._persist(lambda: self._launchpad.fail(claim, "TIMEOUT", reason, retry=None), claim)
+        self._end_orphans(claim)
+
+    def _end_orphans(self, claim: Claim) -> None:
+        """End the programs that a child which is dead left running in a job's folder."""
+        folder = self._folder(claim)
+        with suppress(OSError):
+            end_orphans(folder, (folder / OWNER).read_text(errors="replace"), of=self._child.pid)
+
+    def _folder(self, claim: Claim) -> Path:
+        return self._settings.root / claim.uuid[:2] / f"{claim.uuid}-{claim.index}"
 
     def _note_progress(self, claim: Claim) -> bool:
         """Note how far a job is; False when somebody cancelled it."""
         import pymongo
         from pymongo.errors import PyMongoError
 
-        folder = self._settings.root / claim.uuid[:2] / f"{claim.uuid}-{claim.index}"
-        progress = read_progress(folder, seconds=time.time() - claim.started)
+        progress = read_progress(self._folder(claim), seconds=time.time() - claim.started)
         try:
             with pymongo.timeout(_NOTE_TIMEOUT):
                 return self._launchpad.progress(claim, progress) or not self._launchpad.is_cancelled(claim)
         except PyMongoError:
             return True  # the job goes on; the next note will do
 
-    def _deliver(self, claim: Claim) -> None:
-        """Deliver the output of a job that the child could not store."""
+    def _deliver(self, claim: Claim) -> bool:
+        """Deliver what is kept on the disk; False if that does not end the claim."""
         from sodalyte.launchers.fireworks import spool
+        from sodalyte.launchers.outcomes import finished_outcomes
 
-        self._persist(lambda: spool.deliver(self._database, self._settings.root), claim)
-        self.finished += 1
+        def deliver() -> bool:
+            refused = dict(spool.deliver(self._database, self._settings.root).refused)
+            outcome = finished_outcomes(self._database, [claim.uuid]).get(claim.identity)
+            path = spool.file_of(self._settings.root, *claim.identity)
+            if outcome is not None:
+                self._launchpad.complete(claim, outcome)
+            elif path in refused:
+                self._launchpad.fail(claim, "ERROR", f"its output waits in {path}: {refused[path]}")
+            return outcome is not None or not self._launchpad.progress(claim, {})
 
-    def _persist(self, action: Callable[[], Answer], claim: Claim | None = None) -> Answer:
+        ended = self._persist(deliver, claim, seconds=DELIVERY_TIMEOUT)
+        self.finished += ended
+        return ended
+
+    def _persist(
+        self, action: Callable[[], Answer], claim: Claim | None = None, *, seconds: float | None = None
+    ) -> Answer:
         """Do something with the database, again and again while it is away.
 
         Raises
@@ -297,13 +258,15 @@ class Work:
 
         deadline = min(time.monotonic() + self._settings.patience, time.monotonic() + interruption.time_left())
         pause = _FIRST_POLL
-        failed = False
+        failed = seconds is not None  # what may take long is not tried before the database has answered
         while True:
             try:
-                with self._database.answering(), pymongo.timeout(ANSWER_TIMEOUT):
+                with self._database.answering():
                     if failed:
-                        self._launchpad.disown(self._me, claim)
-                    return action()
+                        with pymongo.timeout(self._settings.answer):
+                            self._launchpad.disown(self._me, claim)
+                    with pymongo.timeout(seconds or self._settings.answer):
+                        return action()
             except DatabaseError as error:
                 if not is_away(error):
                     raise
@@ -337,20 +300,26 @@ def run(settings: Settings) -> int:
     DatabaseError
         The database does not answer at the start, or stayed away later.
     """
-    from sodalyte.database import open_database
-    from sodalyte.launchers.fireworks import spool
-
     deadline = float(os.environ[interruption.DEADLINE]) if interruption.DEADLINE in os.environ else None
     me = Pilot.here(slot=int(os.environ.get("SLURM_PROCID", "0")), deadline=deadline)
     settings.root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        database = stack.enter_context(open_database(settings.database))
         log = settings.root / "pilots" / f"{me.uuid}.log"
         log.parent.mkdir(exist_ok=True)
-        child = Child(database=settings.database, root=settings.root, log=log, threads=settings.threads)
+        child = Child(
+            database=settings.database,
+            root=settings.root,
+            log=log,
+            threads=settings.threads,
+            store_timeout=1.5 * settings.answer,
+        )
         stack.callback(child.end)
-        make_ready(child)
+        from sodalyte.database import open_database  # here, while the child imports what jobs need
+        from sodalyte.launchers.fireworks import spool
+
+        database = stack.enter_context(open_database(settings.database))
         spool.deliver(database, settings.root)
+        make_ready(child)
         work = Work(settings, database, child, me)
         work.run()
         return work.finished

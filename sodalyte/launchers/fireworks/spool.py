@@ -8,24 +8,40 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bson.errors import BSONError
+
 from sodalyte.database import Database
-from sodalyte.launchers.outcomes import OUTCOME, Outcome, Record
+from sodalyte.errors import DatabaseError
+from sodalyte.launchers.outcomes import OUTCOME, Outcome, Record, is_away
 
 FOLDER = "spool"
 _SUFFIX = ".bson"
 _LENGTH = hashlib.sha256().digest_size
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, BSONError)
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """What a delivery did: jobs stored now, and files that are damaged and were put aside."""
+    """What a delivery did.
+
+    Attributes
+    ----------
+    jobs
+        How many were stored now.
+    damaged
+        Files that are damaged and were put aside.
+    refused
+        Files that the database refuses, with its reason; they stay.
+    """
 
     jobs: int
     damaged: tuple[Path, ...] = ()
+    refused: tuple[tuple[Path, str], ...] = ()
 
 
 def keep(root: Path, record: Record, *, fw_id: int = 0, launch_id: int = 0) -> Path:
@@ -35,7 +51,7 @@ def keep(root: Path, record: Record, *, fw_id: int = 0, launch_id: int = 0) -> P
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     document = record.document
-    path = folder / f"{document['uuid']}-{document['index']}{_SUFFIX}"
+    path = file_of(root, document["uuid"], document["index"])
     body = bson.encode(
         {
             "document": {key: value for key, value in document.items() if key != "_id"},
@@ -46,17 +62,26 @@ def keep(root: Path, record: Record, *, fw_id: int = 0, launch_id: int = 0) -> P
         }
     )
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with temporary.open("wb") as file:
-        file.write(hashlib.sha256(body).digest() + body)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(hashlib.sha256(body).digest() + body)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     return path
+
+
+def file_of(root: Path, uuid: str, index: int) -> Path:
+    """Return the file that keeps a job, if there is one."""
+    return root / FOLDER / f"{uuid}-{index}{_SUFFIX}"
 
 
 def waiting(root: Path) -> list[Path]:
@@ -67,6 +92,8 @@ def waiting(root: Path) -> list[Path]:
 def deliver(database: Database, root: Path) -> Delivered:
     """Store what the spool of ``root`` holds, tell the launchpad, and remove the files.
 
+    One file that cannot be delivered does not hold up the others.
+
     Raises
     ------
     DatabaseError
@@ -74,29 +101,54 @@ def deliver(database: Database, root: Path) -> Delivered:
     """
     jobs = 0
     damaged = []
+    refused = []
     for path in waiting(root):
-        content = _read(path)
-        if content is None:
-            if path.exists():
+        content = None
+        try:
+            content = _read(path)
+            with database.answering():
+                _deliver(database, content)
+        except FileNotFoundError:
+            continue  # somebody else delivered it
+        except (DatabaseError, OSError) as error:
+            if is_away(error):
+                raise
+            refused.append((path, str(error)))
+        except _DAMAGE:
+            with suppress(FileNotFoundError):
                 damaged.append(path.replace(path.with_suffix(".damaged")))
-            continue
-        with database.answering():
-            _deliver(database, content)
-        path.unlink(missing_ok=True)
-        jobs += 1
-    return Delivered(jobs, tuple(damaged))
+        else:
+            path.unlink(missing_ok=True)
+            jobs += 1
+    return Delivered(jobs, tuple(damaged), tuple(refused))
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """Return what a file holds, or None if it is damaged or gone."""
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a file holds.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or was not written by :func:`keep`.
+    """
     import bson
 
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
+    data = path.read_bytes()
     digest, body = data[:_LENGTH], data[_LENGTH:]
-    return dict(bson.decode(body)) if hashlib.sha256(body).digest() == digest else None
+    if hashlib.sha256(body).digest() != digest:
+        raise ValueError("the checksum differs")
+    content = dict(bson.decode(body))
+    document, outcome = content["document"], content["outcome"]
+    kinds = ((document["uuid"], str), (document["index"], int), (content["fw_id"], int), (content["launch_id"], int))
+    if not all(type(value) is kind for value, kind in kinds) or "output" not in document:
+        raise ValueError("it is not a finished job")
+    if path.name != f"{document['uuid']}-{document['index']}{_SUFFIX}" or document.get(OUTCOME) != outcome:
+        raise ValueError("it is another job's")
+    if outcome is not None and set(outcome) != set(Outcome.__annotations__):
+        raise ValueError("its outcome is not one")
+    if any(type(blob["blob_uuid"]) is not str for blob in content["blobs"]):
+        raise ValueError("its large parts are not named")
+    return content
 
 
 def _deliver(database: Database, content: dict[str, Any]) -> None:

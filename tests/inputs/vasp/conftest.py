@@ -46,13 +46,13 @@ def known():
 
 
 @pytest.fixture
-def undisturbed(known, engine, recipe, crystal, run, monkeypatch):
+def undisturbed(known, engine, recipe, crystal, run, tmp_path, monkeypatch):
     """The document of a relaxation in which nothing goes wrong, and its folder."""
     if "relaxation" not in known:
         with monkeypatch.context() as calm:
             calm.delenv("SODALYTE_REHEARSAL_FAULTS", raising=False)
             document = run(engine.relax(recipe).make(crystal), name="undisturbed")
-        known["relaxation"] = document
+        known |= {"relaxation": document, "folder": tmp_path / "undisturbed"}
     return known["relaxation"]
 
 

@@ -141,6 +141,9 @@ def test_stock_correction_starts_dynamics_again(
     document = segment()
     assert same(frames_of(document), calm)
     assert len(read_dynamics(attempts(folder)[1]).steps) <= STEPS - 11
+    origin = structure_of(text(attempts(folder)[0] / "POSCAR")).frac_coords
+    moved = origin - read_dynamics(attempts(folder)[0]).fractional[0]
+    assert np.abs(moved - np.rint(moved)).max() < 1e-6, "the cure rewrote from where the attempt started"
 
     neutral = small_cell.copy()
     neutral.properties = {}
