@@ -29,7 +29,7 @@ from rich.table import Table
 
 from sodalyte.database import open_database
 from sodalyte.launchers.fireworks import Launchpad
-from sodalyte.launchers.fireworks.pilot import Settings
+from sodalyte.launchers.fireworks.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
 from mongodb_server import Server

@@ -119,6 +119,11 @@ class Campaign:
             )
         return self.manager
 
+    def is_managed(self):
+        """Tell whether the manager that was started last has looked at everything once, or has ended."""
+        state = self.state()
+        return self.manager.poll() is not None or (state is not None and state.pid == self.manager.pid)
+
     def counts(self):
         with open_database(self.database) as database:
             return dict(Launchpad(database).counts("trivial"))

@@ -11,10 +11,20 @@ from trivial import log_and_sleep
 
 from sodalyte.launchers.execution import Executor
 from sodalyte.launchers.fireworks import Pilot
-from sodalyte.launchers.fireworks.pilot import Settings
+from sodalyte.launchers.fireworks.settings import Settings
 from sodalyte.launchers.identity import INCOMPLETE, identify
 
 HELPERS = Path(__file__).parent
+DEFAULTS = {
+    "idle": 0.5,
+    "minimum": 0.0,
+    "warning": 0.0,
+    "kill": 1.0,
+    "heartbeat": 0.3,
+    "answer": 2.0,
+    "patience": 60.0,
+    "threads": 1,
+}
 
 
 def execute(launchpad, root, claim):
@@ -43,7 +53,7 @@ def work(launchpad, root, *, until=None):
 
 def start(address, root, *, folder, settings=None, **environment):
     """Start a pilot process."""
-    options = {"idle": 3.0, "minimum": 0.0, "warning": 0.0, "patience": 60.0, "threads": 1} | (settings or {})
+    options = DEFAULTS | (settings or {})
     path = folder / "pilot.json"
     Settings(database=address, root=root, **options).write(path)
     paths = os.pathsep.join([str(HELPERS), *sys.path])

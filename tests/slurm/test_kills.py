@@ -42,6 +42,7 @@ def disturb(kind, campaign, chance):
         campaign.manager.kill()
         campaign.manager.wait()
         campaign.start()
+        wait_until(campaign.is_managed, seconds=60)  # it says so itself when it finds no database at its start
     elif kind == "slurmctld":
         lab.kill("slurmctld")
         time.sleep(chance.uniform(0, 3))
@@ -96,13 +97,13 @@ def check(campaign, jobs):
 
 def test_one_of_each(start):
     chance = random.Random(1)
-    campaign = start(number=8, length=4, seconds=0.5)
+    campaign = start(number=8, length=12, seconds=0.5)
     for kind in chance.sample(KINDS[:-1], len(KINDS) - 1):
         wait_for_progress(campaign, chance)
         assert campaign.manager.poll() is None, campaign.said()
         disturb(kind, campaign, chance)
     assert campaign.wait(seconds=120) == 0, campaign.said()
-    check(campaign, 32)
+    check(campaign, 96)
 
 
 @pytest.mark.slow

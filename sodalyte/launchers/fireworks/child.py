@@ -102,9 +102,9 @@ class Child:
         """End the process and everything in its group; return how it ended."""
         self.link.close()
         self._signal_group(signal.SIGTERM)
+        deadline = time.monotonic() + grace
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=grace)
-        deadline = time.monotonic() + grace
         while self._signal_group(0) and time.monotonic() < deadline:
             time.sleep(0.02)
         self._signal_group(signal.SIGKILL)

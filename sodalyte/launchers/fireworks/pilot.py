@@ -127,7 +127,7 @@ class Work:
         elif "over" in answer:
             self._overdue(claim)
         elif "cancelled" in answer:
-            self._child.end()
+            self._child.end(grace=1.0)
             self._end_orphans(claim)
             self._restart()
         elif "outcome" in answer:

@@ -14,8 +14,7 @@ from pilots import HELPERS, executions, outputs, sleepers, start
 from sodalyte.database import open_database
 from sodalyte.launchers.fireworks import Launchpad
 
-KILLS = 10
-JOBS = 80
+MOMENTS = [pytest.param(2, id="2"), pytest.param(10, id="10", marks=pytest.mark.slow)]
 
 
 def wait_for_progress(root, chance, seconds=60):
@@ -27,7 +26,7 @@ def wait_for_progress(root, chance, seconds=60):
     time.sleep(chance.uniform(0, 0.5))
 
 
-def assert_whole(launchpad, root, jobs=JOBS):
+def assert_whole(launchpad, root, jobs):
     counts = launchpad.counts()
     assert counts == {"COMPLETED": jobs, "BLOCKED": 0}
     assert len(outputs(launchpad.database)) == jobs
@@ -41,14 +40,16 @@ def assert_whole(launchpad, root, jobs=JOBS):
         assert workflow["state"] == "COMPLETED"
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_pilots_killed_at_ten_moments(launchpad, address, tmp_path, number):
+@pytest.mark.parametrize("kills", MOMENTS)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+def test_pilots_killed_at_random_moments(launchpad, address, tmp_path, number, kills):
+    jobs, idle = 8 * kills, {"idle": 2.0 * kills}
     chance = random.Random(int(number))
     root = tmp_path / "work" / "runs"
-    launchpad.add(sleepers(tmp_path, jobs=JOBS), campaign="one", root=root)
-    pilots = [start(address, root, folder=tmp_path, settings={"idle": 20.0}) for _ in range(2)]
+    launchpad.add(sleepers(tmp_path, jobs=jobs), campaign="one", root=root)
+    pilots = [start(address, root, folder=tmp_path, settings=idle) for _ in range(2)]
     try:
-        for _ in range(KILLS):
+        for _ in range(kills):
             wait_for_progress(root, chance)
             victim = chance.randrange(2)
             pilots[victim].send_signal(number)
@@ -56,26 +57,28 @@ def test_pilots_killed_at_ten_moments(launchpad, address, tmp_path, number):
             assert status == -number or (status == 0 and number == signal.SIGTERM)
             launchpad.reconcile_here()
             assert {run.pid for run in launchpad.running()} <= {pilots[1 - victim].pid}
-            pilots[victim] = start(address, root, folder=tmp_path, settings={"idle": 20.0})
+            pilots[victim] = start(address, root, folder=tmp_path, settings=idle)
         deadline = time.monotonic() + 120
         while not launchpad.is_over() and time.monotonic() < deadline:
             time.sleep(0.2)
-        assert_whole(launchpad, root)
+        assert_whole(launchpad, root, jobs)
     finally:
         for pilot in pilots:
             pilot.kill()
             pilot.wait()
 
 
-def test_the_server_killed_at_ten_moments(restartable_mongodb, tmp_path):
+@pytest.mark.parametrize("kills", MOMENTS)
+def test_the_server_killed_at_random_moments(restartable_mongodb, tmp_path, kills):
+    jobs = 8 * kills
     server, chance = restartable_mongodb, random.Random(3)
     address, root = f"{server.uri}/kills", tmp_path / "work" / "runs"
     with open_database(address) as database:
         launchpad = Launchpad(database)
-        launchpad.add(sleepers(tmp_path, jobs=JOBS), campaign="one", root=root)
-        pilots = [start(address, root, folder=tmp_path, settings={"idle": 20.0}) for _ in range(2)]
+        launchpad.add(sleepers(tmp_path, jobs=jobs), campaign="one", root=root)
+        pilots = [start(address, root, folder=tmp_path, settings={"idle": 2.0 * kills}) for _ in range(2)]
         try:
-            for _ in range(KILLS):
+            for _ in range(kills):
                 wait_for_progress(root, chance)
                 server.kill9()
                 time.sleep(chance.uniform(0, 1.5))
@@ -84,7 +87,7 @@ def test_the_server_killed_at_ten_moments(restartable_mongodb, tmp_path):
             while not launchpad.is_over() and time.monotonic() < deadline:
                 time.sleep(0.2)
                 launchpad.reconcile_here()
-            assert_whole(launchpad, root)
+            assert_whole(launchpad, root, jobs)
             ends = Counter(job for event, job in executions(root) if event == "end")
             assert set(ends.values()) == {1}
         finally:
@@ -107,10 +110,11 @@ with open_database(sys.stdin.readline().strip()) as database:
 """
 
 
-def test_the_submission_killed_at_ten_moments(launchpad, address, tmp_path):
+@pytest.mark.parametrize("kills", MOMENTS)
+def test_the_submission_killed_at_random_moments(launchpad, address, tmp_path, kills):
     chance = random.Random(5)
     paths = os.pathsep.join([str(HELPERS), *sys.path])
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", SUBMIT, str(tmp_path)],
             stdin=subprocess.PIPE,

@@ -104,7 +104,7 @@ def test_the_lock_of_a_tool_is_respected_and_a_forgotten_one_is_opened(launchpad
     assert document["state"] == "COMPLETED"
 
 
-@pytest.mark.parametrize("before", [0, 3])
+@pytest.mark.parametrize("before", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_rlaunch_ends_what_pilots_began(launchpad, address, root, tmp_path, before):
     flow = identify(dynamic_flow())
     launchpad.add(flow, campaign="one", root=root)
