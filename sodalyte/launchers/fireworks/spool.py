@@ -103,20 +103,24 @@ def deliver(database: Database, root: Path) -> Delivered:
     damaged = []
     refused = []
     for path in waiting(root):
-        content = None
         try:
             content = _read(path)
-            with database.answering():
-                _deliver(database, content)
         except FileNotFoundError:
             continue  # somebody else delivered it
-        except (DatabaseError, OSError) as error:
-            if is_away(error):
-                raise
+        except OSError as error:
             refused.append((path, str(error)))
+            continue
         except _DAMAGE:
             with suppress(FileNotFoundError):
                 damaged.append(path.replace(path.with_suffix(".damaged")))
+            continue
+        try:
+            with database.answering():
+                _deliver(database, content)
+        except (DatabaseError, *_DAMAGE) as error:
+            if is_away(error):
+                raise
+            refused.append((path, f"{type(error).__name__}: {error}"))
         else:
             path.unlink(missing_ok=True)
             jobs += 1
