@@ -89,7 +89,14 @@ def check_vasp(vasp: Vasp) -> list[Check]:
 
 
 def _check_command(name: str, command: str) -> Check:
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words:
+        return failed(
+            name, f"{command!r} is no command line", f"correct vasp.command in sodalyte.toml or {VASP_COMMAND}"
+        )
     programs = [words[0], *(word for word in words[1:] if Path(word).name.startswith("vasp"))]
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:

@@ -28,10 +28,15 @@ def sync(
     if json:
         from json import dumps
 
-        typer.echo(dumps({"delivered": delivered.jobs, "damaged": [str(path) for path in delivered.damaged]}))
+        paths = {"damaged": delivered.damaged, "refused": [path for path, _ in delivered.refused]}
+        typer.echo(
+            dumps({"delivered": delivered.jobs} | {kind: list(map(str, found)) for kind, found in paths.items()})
+        )
     else:
         typer.echo(f"{delivered.jobs} finished jobs delivered")
         for path in delivered.damaged:
             typer.echo(f"damaged, its job has to run again: {path}", err=True)
-    if delivered.damaged:
+        for path, reason in delivered.refused:
+            typer.echo(f"refused by the database ({reason}): {path}", err=True)
+    if delivered.damaged or delivered.refused:
         raise typer.Exit(1)

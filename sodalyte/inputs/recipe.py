@@ -18,6 +18,10 @@ from pydantic import (
 )
 
 from sodalyte.errors import RecipeError, suggestion
+from sodalyte.files import UnreadableFileError, read_text
+
+MAX_SIZE = 1_000_000
+"""Bytes of a recipe file."""
 
 Kelvin = Annotated[float, Field(ge=1, le=5000)]
 Repeats = Annotated[int, Field(ge=1, le=10)]
@@ -201,13 +205,13 @@ class Recipe(_Section):
             return shipped[name_or_path]()
         path = Path(name_or_path)
         try:
-            overrides = tomllib.loads(path.read_text())
-        except OSError as error:
+            overrides = tomllib.loads(read_text(path, limit=MAX_SIZE)[0])
+        except UnreadableFileError as error:
             hint = suggestion(name_or_path, shipped)
             raise RecipeError(
-                f"recipe {name_or_path!r} is neither {' nor '.join(shipped)} nor a readable file; {hint}"
+                f"recipe {name_or_path!r} is neither {' nor '.join(shipped)} nor a readable file ({error}); {hint}"
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
         base = overrides.pop("base", "paper")
         if not isinstance(base, str) or base not in shipped:

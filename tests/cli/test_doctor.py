@@ -77,6 +77,14 @@ def test_vasp_is_found_behind_its_launcher(doctor, tmp_path, monkeypatch):
     assert checks["VASP"]["status"] == "ok"
 
 
+@pytest.mark.parametrize("command", ["mpirun 'vasp_std", "  "])
+def test_what_is_no_command_line_is_named(doctor, monkeypatch, command):
+    monkeypatch.setenv(VASP_COMMAND, command)
+    status, checks = doctor("--engine", "vasp")
+    assert status == 1
+    assert "is no command line" in checks["VASP"]["detail"]
+
+
 @pytest.mark.parametrize("text", ["#!/bin/sh\nexec python -m sodalyte.launchers.rehearsal.vasp\n"])
 def test_the_rehearsal_is_recognised_even_in_disguise(doctor, tmp_path, monkeypatch, text):
     disguised = executable(tmp_path / "bin" / "vasp_std", text)

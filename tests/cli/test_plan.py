@@ -121,9 +121,11 @@ def test_the_table_says_what_it_rests_on(plan):
 
 def test_a_timing_of_ones_own_replaces_the_published_one(plan, planned, tmp_path):
     (tmp_path / "OUTCAR").write_text("no timing")
-    status, _, err = plan("Na3SbS4", "--only", "relaxation", "--timing", "OUTCAR")
-    assert status == 2
-    assert "OUTCAR" in err
+    for name in ("OUTCAR", "nowhere", "/dev/zero"):
+        status, _, err = plan("Na3SbS4", "--only", "relaxation", "--timing", name)
+        assert status == 2
+        assert name in err
+        assert "OUTCAR" in err
 
 
 def test_an_engine_without_input_files_has_jobs_only(plan, planned):
@@ -150,6 +152,7 @@ def test_wrong_usage_is_one_sentence(plan, tmp_path):
         (["Na3SbS5"], "Na3SbS5"),
         (["Na3SbS4", "--only", "elastic"], "elasticity"),
         (["Na3SbS4", "--recipe", "papper"], "paper"),
+        (["Na3SbS4", "--recipe", "/dev/zero"], "not a regular file"),
         (["Na3SbS4", "--only", "relaxation", "--write", "taken"], "taken"),
     ]:
         status, _, err = plan(*arguments)

@@ -44,7 +44,7 @@ def sodalyte(capsys, monkeypatch, tmp_path):
     [
         (["Na2S", "--model", "chgent"], "known: chgnet, einstein"),
         (["Na2S", "--faults", "nowhere.yaml"], "nowhere.yaml cannot be read"),
-        (["Na2S", "--faults", "bad.yaml"], "bad.yaml, entry 1"),
+        (["Na2S", "--faults", "bad.yaml"], "bad.yaml:1, entry 1"),
         (["Na2S", "campaign.yaml"], "give it alone"),
         (["campaign.yaml"], "campaign.yaml:1: the key 'name' is missing"),
         (["Na9S"], "Na9S is not in the library"),

@@ -274,6 +274,8 @@ def read_pace(path: Path) -> Pace:
     counts: dict[str, int] = {}
     numbers: dict[str, float] = {"threads": 1}
     waves, loops, grid, real_space, gamma = [], [], 0, False, False
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}; name an OUTCAR of VASP")
     try:
         with gzip.open(path, "rt", errors="replace") if path.suffix == ".gz" else path.open(errors="replace") as file:
             for line in file:

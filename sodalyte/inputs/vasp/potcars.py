@@ -31,6 +31,7 @@ _FOLDERS = {
     "PBE_54": ("POT_GGA_PAW_PBE_54", "POTPAW_PBE_54", "potpaw_PBE.54", "potpaw_PBE_54", "PBE_54"),
     "PBE_64": ("POT_PAW_PBE_64", "POT_GGA_PAW_PBE_64", "potpaw_PBE.64", "potpaw_PBE_64", "PBE_64"),
 }
+_END, _TAIL = "End of Dataset", 200
 _ENDINGS = ("", ".gz", ".bz2", ".xz", ".Z")
 _REPLACED = {"W_pv": "W_sv"}  # the first is not in the sets of 2012 and later
 
@@ -88,14 +89,13 @@ def library() -> Path:
 def _load(symbol: str, functional: str, *, rehearsal: bool) -> PotcarSingle:
     path = _find(symbol, functional)
     try:
-        with zopen(path, mode="rt", encoding="utf-8", errors="replace") as file:
-            text = file.read()
+        text = _whole_text(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about keywords and hashes that pymatgen does not know: we check below
             single = PotcarSingle(text, symbol)
         title, exchange = str(single.keywords["TITEL"]), str(single.keywords["LEXCH"])
     except (OSError, EOFError, KeyError, ValueError, IndexError, AttributeError) as error:
-        raise EngineError(f"{path} is not a readable POTCAR ({type(error).__name__}: {error})") from error
+        raise EngineError(f"{path} is not a whole POTCAR ({error})") from error
     words = title.split()
     if len(words) < 2 or words[1] != symbol or exchange.upper() != "PE":
         raise EngineError(
@@ -109,6 +109,14 @@ def _load(symbol: str, functional: str, *, rehearsal: bool) -> PotcarSingle:
         )
         raise EngineError(f"{path} is {kind}, which must not meet this engine; {way_out}")
     return single
+
+
+def _whole_text(path: Path) -> str:
+    with zopen(path, mode="rt", encoding="utf-8", errors="replace") as file:
+        text = str(file.read())
+    if _END not in text[-_TAIL:]:
+        raise ValueError(f"it does not end with {_END!r}; copy it again from your VASP distribution")
+    return text
 
 
 def _find(symbol: str, functional: str) -> Path:

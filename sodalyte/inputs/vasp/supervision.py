@@ -295,8 +295,18 @@ def _command(path: Path) -> list[str]:
     if gamma and (path / "KPOINTS").exists():
         kpoints = Kpoints.from_file(path / "KPOINTS")
         if kpoints.num_kpts == 0 and tuple(kpoints.kpts[0]) == (1, 1, 1) and not any(kpoints.kpts_shift):
-            return shlex.split(gamma)
-    return shlex.split(os.environ.get(VASP_COMMAND) or "vasp_std")
+            return _words(gamma)
+    return _words(os.environ.get(VASP_COMMAND) or "vasp_std")
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words:
+        raise ConfigurationError(f"{command!r} is no command line; correct vasp.command in sodalyte.toml")
+    return words
 
 
 def _die_with_parent(parent: int) -> Callable[[], None] | None:

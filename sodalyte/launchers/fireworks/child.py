@@ -182,12 +182,12 @@ def _work(link: Connection) -> None:
     except SodalyteError as error:
         link.send_bytes(json.dumps({"unready": str(error)}).encode())
         return
-    with database, Executor(database, root, keep=keep, store_timeout=where["store_timeout"]) as executor:
-        link.send_bytes(b"{}")
-        while data := link.recv_bytes():
-            message = json.loads(data)
-            current.update(fw_id=message["fw_id"], launch_id=message["launch_id"])
-            link.send_bytes(json.dumps(_run(executor, message)).encode())
+    executor = Executor(database, root, keep=keep, store_timeout=where["store_timeout"])
+    link.send_bytes(b"{}")
+    while data := link.recv_bytes():
+        message = json.loads(data)
+        current.update(fw_id=message["fw_id"], launch_id=message["launch_id"])
+        link.send_bytes(json.dumps(_run(executor, message)).encode())
 
 
 def _die_with_pilot(pilot: int) -> None:
@@ -207,7 +207,7 @@ def main() -> None:
     _die_with_pilot(int(pilot))
     with suppress(EOFError, ConnectionError):
         _work(Connection(int(descriptor)))
-    os._exit(0)  # all is stored; taking a hundred modules apart takes longer than many a job
+    os._exit(0)  # all is stored; taking a hundred modules apart, or leave of a database that is away, takes long
 
 
 if __name__ == "__main__":

@@ -317,12 +317,20 @@ def run(settings: Settings) -> int:
         from sodalyte.database import open_database  # here, while the child imports what jobs need
         from sodalyte.launchers.fireworks import spool
 
-        database = stack.enter_context(open_database(settings.database))
+        database = open_database(settings.database)
+        stack.callback(_close, database, settings.answer)
         spool.deliver(database, settings.root)
         make_ready(child)
         work = Work(settings, database, child, me)
         work.run()
         return work.finished
+
+
+def _close(database: Database, seconds: float) -> None:
+    import pymongo
+
+    with pymongo.timeout(seconds):  # it takes leave of the server, which may be away
+        database.close()
 
 
 def main() -> None:

@@ -62,12 +62,12 @@ FAULTS: dict[Kind, str] = {
 class Fault(BaseModel):
     """One line of a fault file; see the module."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     fault: Kind
     stage: Stage | Literal["any"] = "any"
     step: PositiveInt = 1
-    attempts: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1,)
+    attempts: Annotated[tuple[PositiveInt, ...], Field(min_length=1, strict=False)] = (1,)
     times: PositiveInt | None = None
     material: str | None = None
     seconds: PositiveFloat | None = None
@@ -142,6 +142,8 @@ def _explain(error: ValidationError, path: Path, document: Document) -> str:
     where = f"the fault file {path}:{document.line(place)}"
     if not place:
         return f"{where}: a list is wanted; begin each entry with '- fault: KIND'"
+    if first["type"] == "model_type":
+        return f"{where}, entry {int(place[0]) + 1}: a mapping is wanted, such as '- {{fault: kill, stage: relax}}'"
     entry = ".".join(str(part + 1 if isinstance(part, int) else part) for part in place)
     return f"{where}, entry {entry}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 

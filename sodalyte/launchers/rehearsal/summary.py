@@ -164,7 +164,7 @@ def table(found: Sequence[Calculation]) -> list[Row]:
                     ionic_steps=sum(item.ionic_steps for item in own),
                     faults=dict(Counter(fault for item in own for fault in item.faults)),
                     repairs=dict(Counter(repair for item in own for repair in item.repairs)),
-                    repaired=sum(bool(item.faults) and item.state == "finished" for item in own),
+                    repaired=sum(bool(item.faults or item.repairs) and item.state == "finished" for item in own),
                     failed=sum(item.state == "failed" for item in own),
                     lost_steps=sum(item.lost_steps for item in own),
                     core_hours=sum(item.core_hours for item in own),

@@ -69,6 +69,15 @@ def test_damaged(own, content):
         load_potcar(["Sb"], "PBE", rehearsal=True)
 
 
+@pytest.mark.parametrize("part", [0.3, 0.95, 0.985])
+def test_cut_short(own, part):
+    path = path_of(own, "Sb")
+    content = path.read_text()
+    path.write_text(content[: int(part * len(content))])
+    with pytest.raises(EngineError, match=r"POTCAR\.Sb is not a whole POTCAR .*'End of Dataset'; copy it again"):
+        load_potcar(["Sb"], "PBE", rehearsal=True)
+
+
 def test_vasp_refuses_the_potentials_of_a_rehearsal(recipe, crystal, run, folder):
     with pytest.raises(EngineError, match="synthetic"):
         run(get_engine("vasp").relax(recipe).make(crystal))

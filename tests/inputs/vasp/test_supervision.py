@@ -227,6 +227,13 @@ def test_one_accident_after_another_changes_nothing(faults, engine, recipe, crys
     assert starts[0] != starts[1] != starts[2], "it went on, and did not begin again"
 
 
+@pytest.mark.parametrize("command", ["mpirun 'vasp_std", "  "])
+def test_no_command_line(engine, recipe, crystal, run, monkeypatch, command):
+    monkeypatch.setenv(VASP_COMMAND, command)
+    with pytest.raises(ConfigurationError, match=r"is no command line; .*sodalyte\.toml"):
+        run(engine.static(recipe).make(crystal))
+
+
 def test_a_missing_executable(engine, recipe, crystal, run, monkeypatch):
     monkeypatch.setenv(VASP_COMMAND, "/nowhere/vasp_std --flag")
     with pytest.raises(ConfigurationError, match=r"/nowhere/vasp_std.*sodalyte\.toml"):

@@ -3,6 +3,7 @@ from urllib.parse import urlsplit
 
 import pymongo
 import pytest
+from fireworks import LaunchPad
 from mongodb_server import mongodb_uri, restartable_mongodb  # noqa: F401
 
 from sodalyte.database import open_database
@@ -22,3 +23,11 @@ def address(mongodb_uri):  # noqa: F811
 def launchpad(address):
     with open_database(address) as database:
         yield Launchpad(database)
+
+
+@pytest.fixture
+def tools(address):
+    """FireWorks' LaunchPad on the same database."""
+    launchpad = LaunchPad(host=address, name=urlsplit(address).path[1:], uri_mode=True, strm_lvl="CRITICAL")
+    yield launchpad
+    launchpad.connection.close()

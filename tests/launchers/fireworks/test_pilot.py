@@ -137,7 +137,7 @@ def test_a_signal_ends_a_pilot_in_order(launchpad, root, fly, number):
 def test_before_the_deadline_the_job_is_asked_to_stop_and_no_other_begins(launchpad, root, fly):
     launchpad.add(Flow([sleep_until_stopped(), sleep_until_stopped()]), campaign="one", root=root)
     deadline = time.time() + 30
-    pilot = fly({"warning": 22.0}, SODALYTE_DEADLINE=str(deadline))
+    pilot = fly({"warning": 25.0}, SODALYTE_DEADLINE=str(deadline))
     assert pilot.wait(timeout=60) == 0
     assert time.time() < deadline - 10
     assert launchpad.counts() == {"READY": 2, "BLOCKED": 0}
@@ -145,7 +145,7 @@ def test_before_the_deadline_the_job_is_asked_to_stop_and_no_other_begins(launch
 
 def test_what_does_not_stop_is_killed_at_the_last_moment_and_called_so(launchpad, root, tmp_path, fly):
     launchpad.add(log_and_sleep(str(tmp_path / "log"), 1, seconds=300), campaign="one", root=root)
-    pilot = fly({"warning": 3.0, "kill": 2.0}, SODALYTE_DEADLINE=str(time.time() + 10))
+    pilot = fly({"warning": 2.0, "kill": 1.5}, SODALYTE_DEADLINE=str(time.time() + 8))
     assert pilot.wait(timeout=60) == 0
     (attempt,) = own(launchpad)["attempts"]
     assert (attempt["cause"], attempt["reason"]) == ("TIMEOUT", "it did not stop before the time limit")
@@ -167,13 +167,13 @@ def test_stages_that_would_not_end_in_time_are_not_begun(launchpad, root, tmp_pa
 def test_a_second_copy_does_not_start_beside_a_living_first(launchpad, root, tmp_path, fly):
     """The manager wrongly declares the first pilot dead: the second waits, and takes the first one's output."""
     log = tmp_path / "log"
-    job = log_and_sleep(str(log), 1, seconds=5)
+    job = log_and_sleep(str(log), 1, seconds=4)
     launchpad.add(job, campaign="one", root=root)
     first = fly()
     wait_for(lambda: executions(root))
     (run,) = launchpad.running()
     assert launchpad.lost(run, "NODE_FAIL", "the node is said to be gone")
-    second = fly({"idle": 4.0})
+    second = fly({"idle": 3.0})
     assert [first.wait(timeout=60), second.wait(timeout=60)] == [0, 0]
     assert [event for event, _ in executions(root)] == ["start", "end"]
     assert launchpad.counts() == {"COMPLETED": 1, "BLOCKED": 0}

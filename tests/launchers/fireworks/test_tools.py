@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from fireworks import LaunchPad
 from jobflow import Flow
 from pilots import HELPERS, executions, outputs, work
 from trivial import add, dynamic_flow, needs_file
@@ -16,14 +15,6 @@ from trivial import add, dynamic_flow, needs_file
 from sodalyte.database import open_database
 from sodalyte.launchers import local
 from sodalyte.launchers.identity import identify
-
-
-@pytest.fixture
-def tools(address):
-    """FireWorks' LaunchPad on the same database."""
-    launchpad = LaunchPad(host=address, name=urlsplit(address).path[1:], uri_mode=True, strm_lvl="CRITICAL")
-    yield launchpad
-    launchpad.connection.close()
 
 
 @pytest.fixture
