@@ -8,7 +8,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pymongo
@@ -61,23 +63,34 @@ class Server:
         return status["commands"] if "commands" in status else status["opcounters"]
 
 
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Give a folder in memory where there is enough: servers are killed here, but the power never fails."""
+    memory = Path("/dev/shm")  # noqa: S108
+    enough = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2e9
+    with tempfile.TemporaryDirectory(prefix="sodalyte-", dir=memory if enough else None) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
-def mongodb_uri(tmp_path_factory) -> Iterator[str]:
+def mongodb_uri() -> Iterator[str]:
     """Address of a MongoDB server, without a database name."""
     given = os.environ.get("SODALYTE_TEST_MONGODB_URI")
     if given:
         yield given
         return
-    server = Server(tmp_path_factory.mktemp("mongodb"))
-    server.start()
-    yield server.uri
-    server.stop()
+    with _folder() as folder:
+        server = Server(folder)
+        server.start()
+        yield server.uri
+        server.stop()
 
 
 @pytest.fixture
-def restartable_mongodb(tmp_path_factory) -> Iterator[Server]:
+def restartable_mongodb() -> Iterator[Server]:
     """Give a running server that the test may kill and start again; its data outlives the process."""
-    server = Server(tmp_path_factory.mktemp("mongodb"))
-    server.start()
-    yield server
-    server.stop()
+    with _folder() as folder:
+        server = Server(folder)
+        server.start()
+        yield server
+        server.stop()

@@ -188,7 +188,12 @@ def test_a_hanging_run_is_killed_alone_and_goes_on(
     (tmp_path / "neighbour").mkdir()
     engine.static(recipe).inputs(crystal).write_input(tmp_path / "neighbour")
     faults({"fault": "hang", "step": 2, "stage": "relax"}, {"fault": "hang", "stage": "static"})
-    neighbour = subprocess.Popen([os.environ[VASP_COMMAND]], cwd=tmp_path / "neighbour", stdout=subprocess.DEVNULL)
+    neighbour = subprocess.Popen(
+        [os.environ[VASP_COMMAND]],
+        cwd=tmp_path / "neighbour",
+        env=os.environ | {"SODALYTE_REHEARSAL_MEMORY": str(tmp_path / "another")},
+        stdout=subprocess.DEVNULL,
+    )
     try:
         document = run(engine.relax(recipe).make(crystal))
         assert neighbour.poll() is None
