@@ -1,6 +1,7 @@
 """status, watch, cancel, retry, pause, resume and sync, against the fireworks of small campaigns."""
 
 import fcntl
+import functools
 import io
 import json
 import os
@@ -242,7 +243,8 @@ def watching(address, tmp_path, **options):
     for name in ("COLUMNS", "LINES"):
         environment.pop(name, None)
     words = [sys.executable, "-W", "ignore", "-m", "sodalyte", "watch", "alpha", "--interval", "0.3"]
-    return subprocess.Popen(words, env=environment, **options)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # ignored where tests run in the background
+    return subprocess.Popen(words, env=environment, preexec_fn=heard, **options)  # noqa: PLW1509
 
 
 def read_until(terminal, wanted, *, timeout=40):

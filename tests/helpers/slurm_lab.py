@@ -152,6 +152,17 @@ class Lab:
             lambda: "is UP" in self.run("scontrol", "ping", check=False), what=f"slurmctld; {self.folder / 'log'}"
         )
 
+    def resume_nodes(self):
+        """Bring back nodes that the controller gave up, as an administrator does, and wait for them."""
+        wait_until(lambda: not self._nodes_down(), seconds=60, every=0.5, what="every node is up again")
+
+    def _nodes_down(self):
+        states = (line.split() for line in self.run("sinfo", "-h", "-N", "-o", "%N %T", check=False).splitlines())
+        down = {name for name, state in states if state.startswith(("down", "unk")) or state.endswith("*")}
+        for name in down:
+            self.run("scontrol", "update", f"NodeName={name}", "State=RESUME", check=False)
+        return down
+
     def start_node(self, node):
         """Start slurmd of a node."""
         (self.folder / "spool" / node).mkdir(exist_ok=True)
