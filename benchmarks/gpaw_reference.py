@@ -1,11 +1,12 @@
 """Computes the PAW-PBE reference set that ships with sodalyte, and exports what is finished.
 
-    python benchmarks/gpaw_reference.py compute WORKSPACE    days; killed at any moment, it goes on where it stopped
-    python benchmarks/gpaw_reference.py list                 what it will compute, cheapest first
-    python benchmarks/gpaw_reference.py export WORKSPACE     what is finished, into the data file that ships
+    python benchmarks/gpaw_reference.py compute WORKSPACE [WORKERS]    days; killed, it goes on where it stopped
+    python benchmarks/gpaw_reference.py list                           what it will compute, in that order
+    python benchmarks/gpaw_reference.py export WORKSPACE               what is finished, into the file that ships
 
 It runs what ``sodalyte run Na3SbS4 Na3PS4 Na3SbS4_c Na3PS4_c --only stability,elasticity --engine gpaw --recipe paper``
-runs, in the order of cost; the largest cells come after the strained ones.
+runs, in the order of cost; the largest cells come after the strained ones. One whole hull is worth more than two
+halves: Na-Sb-S comes before Na-P-S.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ MATERIALS = ("Na3SbS4", "Na3PS4", "Na3SbS4_c", "Na3PS4_c")
 LARGE = 60.0
 """Cost, in units of the 16-atom cell of Na3SbS4, from which a competing phase waits for the elastic tensors."""
 
+FIRST = 100_000
+"""Added to the priority of the cells without phosphorus."""
+
 SHIPPED = Path(str(files("sodalyte.inputs"))) / "gpaw_reference.jsonl"
 
 
@@ -46,6 +50,8 @@ def flow() -> Flow:
     for job in whole.jobs:
         if (cost := cost_of(job)) is not None:
             job.metadata["priority"] = round(1000 / cost) + 1 if cost < LARGE else -round(cost)
+            if "P" not in job.function_args[0].symbol_set:
+                job.metadata["priority"] += FIRST
     return whole
 
 
@@ -65,10 +71,10 @@ def cost_of(job: Job) -> float | None:
     return float(irreducible / 6 * (atoms.get_volume() / 381) * (len(atoms) / 16) ** 1.5) if found else None
 
 
-def compute(workspace: Path) -> None:
-    """Run the reference set with one worker, one line per event."""
+def compute(workspace: Path, workers: int = 1) -> None:
+    """Run the reference set, one line per event."""
     summary = local.run(
-        flow(), database=f"lite://{workspace / 'database'}", root=workspace / "runs", workers=1, on_event=show
+        flow(), database=f"lite://{workspace / 'database'}", root=workspace / "runs", workers=workers, on_event=show
     )
     for failure in summary.failures:
         print(f"failed: {failure.name}: {failure.error} (see {failure.traceback})")
@@ -80,6 +86,11 @@ def show(event: local.Event) -> None:
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     what = f"{event.kind:8s} {event.task.name} {event.task.uuid}"
     print(now, what, f"{event.seconds:.0f} s" if event.seconds else "", event.error, flush=True)
+
+
+def priority(pair: tuple[float, Job]) -> int:
+    """Return the priority of the job of a pair of cost and job."""
+    return int(pair[1].metadata["priority"])
 
 
 def export(workspace: Path) -> None:
@@ -97,13 +108,13 @@ def export(workspace: Path) -> None:
 def main() -> None:
     """Do what the command line says."""
     match sys.argv[1:]:
-        case ["compute", workspace]:
-            compute(Path(workspace).absolute())
+        case ["compute", workspace, *workers]:
+            compute(Path(workspace).absolute(), *map(int, workers))
         case ["export", workspace]:
             export(Path(workspace).absolute())
         case ["list"]:
             costs = [(cost_of(job), job) for job in flow().jobs]
-            for cost, job in sorted(((cost, job) for cost, job in costs if cost), key=lambda pair: pair[0]):
+            for cost, job in sorted(((cost, job) for cost, job in costs if cost), key=priority, reverse=True):
                 atoms = len(job.function_args[0])
                 print(f"{cost:8.2f} {atoms:4d} atoms {job.metadata['priority']:6d} {job.uuid} {job.name}")
         case _:
