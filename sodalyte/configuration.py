@@ -40,6 +40,9 @@ VASP_COMMAND = "SODALYTE_VASP_COMMAND"
 VASP_GAMMA_COMMAND = "SODALYTE_VASP_GAMMA_COMMAND"
 """Environment variable: as ``VASP_COMMAND``, for calculations at the Gamma point only."""
 
+GPAW_COMMAND = "SODALYTE_GPAW_COMMAND"
+"""Environment variable: the command line that starts Python for GPAW on several cores; without it GPAW runs on one."""
+
 POTCAR_LIBRARY = "SODALYTE_POTCARS"
 """Environment variable: folder of the user's POTCAR library, laid out as pymatgen's PMG_VASP_PSP_DIR."""
 
@@ -48,6 +51,9 @@ POTCAR_FUNCTIONAL = "SODALYTE_POTCAR_FUNCTIONAL"
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+:@/=,][A-Za-z0-9_.+:@/=,-]*$", max_length=200)]
 """A name that reaches a queueing system: no white space, no quotes, nothing that a shell would interpret, no option."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+"""A name that also serves as that of a folder."""
 
 _LIMIT = 1_000_000
 _SHELL = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"})
@@ -136,6 +142,9 @@ class Cluster(_Section):
     warning: PositiveInt = Field(default=300, description="seconds before the limit at which jobs are asked to stop")
     environment: tuple[str, ...] = Field(default=(), description="shell lines before the worker: modules, exports")
     vasp_command: Command | None = Field(default=None, description="vasp.command on this cluster, without srun")
+    gpaw_command: Command | None = Field(
+        default=None, description="Python that starts GPAW on all cores of a job, without srun; one core if not given"
+    )
     workspace: Location | None = Field(default=None, description="shared folder; that of the command if not given")
     python: Location | None = Field(default=None, description="Python of the workers; that of the command if not given")
 
@@ -148,7 +157,7 @@ class Configuration(_Section):
     )
     credentials: Location | None = Field(default=None, description="file 'USER:PASSWORD' that only its owner may read")
     vasp: Vasp = Vasp()
-    clusters: Mapping[Word, Cluster] = {}
+    clusters: Mapping[Name, Cluster] = {}
     source: Path | None = Field(default=None, exclude=True, description="the file that was read")
 
     def cluster(self, name: str) -> Cluster:
@@ -284,7 +293,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{where} is missing"
     if "[key]" in first["loc"]:
-        return f"the name in [{where}] has to be of letters, digits and . + : @ / = , _ -"
+        return f"the name in [{where}] has to be of letters, digits and . _ -, and begin with a letter or digit"
     message = first["msg"].removeprefix("Value error, ")
     shown = isinstance(first["input"], str | int | float) and location[0] not in _SECRET
     return f"{where} = {first['input']!r}: {message}" if shown else f"{where}: {message}"

@@ -18,6 +18,14 @@ class CalculationError(SodalyteError):
     """A calculation ended without a usable answer."""
 
 
+class OutOfMemoryError(CalculationError):
+    """A calculation needed more memory than it had."""
+
+
+class DiskFullError(CalculationError):
+    """A calculation found no room on the disk."""
+
+
 class StoppedError(CalculationError):
     """A calculation was stopped in order before it was done; running it again goes on where it stopped."""
 

@@ -10,6 +10,7 @@ from sodalyte.cli.options import DatabaseOption, JsonOption, WorkspaceOption, da
 from sodalyte.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sodalyte.database import Database
@@ -21,63 +22,45 @@ StageOption = Annotated[str | None, typer.Option(help="Only this stage: relax, e
 StateOption = Annotated[str | None, typer.Option(help="Only jobs in this state, such as READY, WAITING or FIZZLED.")]
 
 
-def cancel(
-    campaign: CampaignArgument = None,
-    everything: AllOption = False,
-    material: MaterialOption = None,
-    stage: StageOption = None,
-    state: StateOption = None,
-    database: DatabaseOption = None,
-    workspace: WorkspaceOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Give up jobs that have no answer yet; those that run are ended within seconds. 'retry' takes it back."""
-    chosen = _Chosen(campaign, everything, material, stage, state)
-    _act("cancel", "cancelled", chosen, database_uri(database, _folder(workspace)), json=json)
+def _command(action: str, done: str, help_text: str) -> Callable[..., None]:
+    """Return the command that does one thing to the jobs that its options choose."""
+
+    def command(
+        campaign: CampaignArgument = None,
+        everything: AllOption = False,
+        material: MaterialOption = None,
+        stage: StageOption = None,
+        state: StateOption = None,
+        database: DatabaseOption = None,
+        workspace: WorkspaceOption = None,
+        json: JsonOption = False,
+    ) -> None:
+        chosen = _Chosen(campaign, everything, material, stage, state)
+        folder = workspace_path(workspace)
+        number, names = _act(action, chosen, database_uri(database, folder))
+        if json:
+            from json import dumps
+
+            typer.echo(dumps({"action": action, "jobs": number}))
+            return
+        typer.echo(f"{number} jobs {done}")
+        if number and action in ("retry", "resume"):
+            _say_who_is_idle(names, folder)
+
+    command.__name__, command.__doc__ = action, help_text
+    return command
 
 
-def retry(
-    campaign: CampaignArgument = None,
-    everything: AllOption = False,
-    material: MaterialOption = None,
-    stage: StageOption = None,
-    state: StateOption = None,
-    database: DatabaseOption = None,
-    workspace: WorkspaceOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Put failed and cancelled jobs back into the queue, with attempts to spare."""
-    chosen = _Chosen(campaign, everything, material, stage, state)
-    _act("retry", "put back into the queue", chosen, database_uri(database, _folder(workspace)), json=json)
-
-
-def pause(
-    campaign: CampaignArgument = None,
-    everything: AllOption = False,
-    material: MaterialOption = None,
-    stage: StageOption = None,
-    state: StateOption = None,
-    database: DatabaseOption = None,
-    workspace: WorkspaceOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Hold back jobs that have not begun, until 'resume'."""
-    chosen = _Chosen(campaign, everything, material, stage, state)
-    _act("pause", "held back", chosen, database_uri(database, _folder(workspace)), json=json)
-
-
-def resume(
-    campaign: CampaignArgument = None,
-    everything: AllOption = False,
-    material: MaterialOption = None,
-    stage: StageOption = None,
-    database: DatabaseOption = None,
-    workspace: WorkspaceOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Let jobs that were held back run."""
-    chosen = _Chosen(campaign, everything, material, stage, None)
-    _act("resume", "free to run", chosen, database_uri(database, _folder(workspace)), json=json)
+cancel = _command(
+    "cancel",
+    "cancelled",
+    "Give up jobs that have no answer yet; those that run are ended within seconds. 'retry' takes it back.",
+)
+retry = _command(
+    "retry", "put back into the queue", "Put failed and cancelled jobs back into the queue, with attempts to spare."
+)
+pause = _command("pause", "held back", "Hold back jobs that have not begun, until 'resume'.")
+resume = _command("resume", "free to run", "Let jobs that were held back run.")
 
 
 class _Chosen:
@@ -106,22 +89,25 @@ class _Chosen:
         return self.query | {"job_uuid": {"$in": [document["spec"]["job_uuid"] for document in found]}}
 
 
-def _folder(workspace: Path | None) -> Path:
-    return workspace_path(workspace)
-
-
-def _act(action: str, done: str, chosen: _Chosen, uri: str, *, json: bool) -> None:
+def _act(action: str, chosen: _Chosen, uri: str) -> tuple[int, list[str]]:
+    """Return to how many jobs something was done, and the campaigns that were looked at."""
     from sodalyte.cli.status import known_campaigns
     from sodalyte.database import open_database
     from sodalyte.launchers.fireworks import Launchpad
     from sodalyte.launchers.fireworks.overview import Overview
 
     with open_database(uri, create=False) as store, store.answering():
-        known_campaigns(Overview(store, chosen.campaign))
-        number = getattr(Launchpad(store), action)(**chosen.on(store))
-    if json:
-        from json import dumps
+        names = known_campaigns(Overview(store, chosen.campaign))
+        return getattr(Launchpad(store), action)(**chosen.on(store)), names
 
-        typer.echo(dumps({"action": action, "jobs": number}))
-    else:
-        typer.echo(f"{number} jobs {done}")
+
+def _say_who_is_idle(names: list[str], folder: Path) -> None:
+    """Say which campaigns nobody submits allocations for, so that what may run now does not wait for ever."""
+    from sodalyte.launchers.slurm.manager import is_managed
+    from sodalyte.launchers.slurm.settings import load_all
+
+    for settings in (settings for name in names for settings in load_all(folder / "runs", name)):
+        if not is_managed(settings):
+            typer.echo(
+                f"nobody manages {settings.campaign} on {settings.cluster_name}: give 'sodalyte submit' again", err=True
+            )

@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from sodalyte.launchers.local import Event
 
 
+def bar(console: Console, *, live: bool) -> Bar:
+    """Return a progress bar that goes away when it is over, with the number of jobs done and a line of text."""
+    return Bar(
+        SpinnerColumn(),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+        disable=not live,
+        transient=True,
+    )
+
+
 class Progress:
     """Show the events of a launcher.
 
@@ -28,16 +42,7 @@ class Progress:
         self._quiet = quiet
         self._running: dict[str, str] = {}
         self._began = time.monotonic()
-        self._bar = Bar(
-            SpinnerColumn(),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-            console=self._console,
-            disable=not self._live,
-            transient=True,
-        )
+        self._bar = bar(self._console, live=self._live)
         self._whole = self._bar.add_task("starting", total=None)
 
     def __enter__(self) -> Self:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 200
 MOST_REASONS = 20
+MOST_CAMPAIGNS = 20
 
 
 class By(StrEnum):
@@ -57,9 +58,9 @@ def status(
         names = known_campaigns(overview)
         lost = [sentence for name in names for sentence in _reconcile(store, folder, name)] if reconcile else []
         if json:
-            typer.echo(_as_json(overview, names, by, lost, folder))
+            typer.echo(_as_json(store, overview, names, by, lost, folder))
         else:
-            _tell(overview, names, by, lost, folder)
+            _tell(store, overview, names, by, lost, folder)
 
 
 def known_campaigns(overview: Overview) -> list[str]:
@@ -82,26 +83,60 @@ def known_campaigns(overview: Overview) -> list[str]:
 
 
 def _reconcile(store: Database, folder: Path, campaign: str) -> list[str]:
-    """Let Slurm say which running jobs have no process any more; return what was found, in sentences."""
-    from sodalyte.launchers.fireworks import Launchpad
-    from sodalyte.launchers.slurm.queue import Queue
-    from sodalyte.launchers.slurm.reconcile import Reconciler
+    """Let this machine's Slurm say which running jobs have no process any more; return what was found, in sentences.
 
-    reconciler = Reconciler(Launchpad(store), Queue(), campaign=campaign, root=folder / "runs")
-    return [lost.sentence for lost in reconciler.reconcile()]
+    Raises
+    ------
+    ClusterError
+        Slurm does not answer.
+    """
+    from sodalyte.errors import ClusterError
+    from sodalyte.launchers.fireworks import Launchpad
+    from sodalyte.launchers.slurm.queue import Queue, UnreachableError
+    from sodalyte.launchers.slurm.reconcile import Reconciler
+    from sodalyte.launchers.slurm.settings import load_all, load_state
+
+    queue = Queue()
+    found = []
+    try:
+        for settings in load_all(folder / "runs", campaign):
+            state = load_state(settings.folder)
+            if state is not None and state.slurm == queue.cluster:
+                reconciler = Reconciler(Launchpad(store), queue, campaign=campaign, folder=settings.folder)
+                found += [lost.sentence for lost in reconciler.reconcile()]
+    except UnreachableError as error:
+        raise ClusterError(f"Slurm does not answer: {error}; leave out --reconcile to see what is known") from error
+    return found
 
 
 def _fields(by: By | None) -> tuple[str, ...]:
     return ("campaign",) if by in (None, By.STATE) else ("campaign", str(by))
 
 
-def _manager(folder: Path, campaign: str) -> State | None:
-    from sodalyte.launchers.slurm.settings import load_state
+def _managers(folder: Path, campaign: str) -> dict[str, State]:
+    """Return what the managers of a campaign last wrote, by the name of their cluster."""
+    from sodalyte.launchers.slurm.settings import load_all, load_state
 
-    return load_state(folder / "runs", campaign)
+    found = {settings.cluster_name: load_state(settings.folder) for settings in load_all(folder / "runs", campaign)}
+    return {cluster: state for cluster, state in found.items() if state is not None}
 
 
-def _as_json(overview: Overview, names: list[str], by: By | None, lost: list[str], folder: Path) -> str:
+def _core_hours(store: Database, campaign: str) -> dict[str, Any]:
+    """Return the core hours of a campaign: used, planned, and what the plan rests on."""
+    from sodalyte.launchers.fireworks.budget import budget_of
+    from sodalyte.launchers.fireworks.overview import Overview
+
+    budget = budget_of(store, campaign)
+    return {
+        "used": Overview(store, campaign).throughput().core_hours,
+        "planned": budget.core_hours if budget else None,
+        "basis": budget.basis if budget else None,
+    }
+
+
+def _as_json(
+    store: Database, overview: Overview, names: list[str], by: By | None, lost: list[str], folder: Path
+) -> str:
     from json import dumps
 
     from sodalyte.launchers.fireworks.overview import ordered, total
@@ -116,16 +151,21 @@ def _as_json(overview: Overview, names: list[str], by: By | None, lost: list[str
                 dict(zip(fields, place, strict=True)) | {"states": ordered(states)} for place, states in counts.items()
             ],
             "running": [asdict(run) for run in overview.running()],
+            "core_hours": {name: _core_hours(store, name) for name in names[:MOST_CAMPAIGNS]},
             "failed": [asdict(trouble) for trouble in overview.failures(limit=MOST_REASONS)],
             "blocked": [asdict(trouble) for trouble in overview.blocked(limit=MOST_REASONS)],
-            "managers": {name: asdict(state) for name in names if (state := _manager(folder, name))},
+            "managers": {
+                name: {cluster: asdict(state) for cluster, state in found.items()}
+                for name in names
+                if (found := _managers(folder, name))
+            },
             "reconciled": lost,
         },
         indent=2,
     )
 
 
-def _tell(overview: Overview, names: list[str], by: By | None, lost: list[str], folder: Path) -> None:
+def _tell(store: Database, overview: Overview, names: list[str], by: By | None, lost: list[str], folder: Path) -> None:
     import sys
 
     from rich.console import Console
@@ -147,13 +187,29 @@ def _tell(overview: Overview, names: list[str], by: By | None, lost: list[str], 
     if jobs := Counter(run.slurm_job or run.host for run in runs):
         console.print(_literal("running in " + ", ".join(_place(job, number) for job, number in jobs.most_common(10))))
     for name in names:
-        state = _manager(folder, name)
-        if state is not None:
+        for cluster, state in _managers(folder, name).items():
             allocations = ", ".join(f"{number} {what.lower()}" for what, number in state.allocations.items())
-            text = f"{name}: {state.state}; allocations: {allocations or 'none'}"
+            text = f"{name} on {cluster}: {state.state}; allocations: {allocations or 'none'}"
             console.print(_literal(f"{text}; {state.message}" if state.message else text))
+    for name in names[:MOST_CAMPAIGNS]:
+        if told := _cost_in_words(_core_hours(store, name)):
+            console.print(_literal(f"{name}: {told}"), soft_wrap=True)
     for trouble in (*overview.failures(limit=MOST_REASONS), *overview.blocked(limit=MOST_REASONS)):
         console.print(_literal(sentence_of(trouble)), soft_wrap=True)
+
+
+def _cost_in_words(core_hours: dict[str, Any]) -> str:
+    from sodalyte.cli.watching import against
+    from sodalyte.launchers.fireworks.budget import Budget
+
+    used, basis = core_hours["used"], core_hours["basis"]
+    if used is None:
+        return ""
+    told = f"{used:.1f} core hours used"
+    if basis is None:
+        return told
+    planned = Budget(core_hours["planned"], basis)
+    return told + against(used, planned) + (f"; {basis}" if planned.core_hours is not None else "")
 
 
 def _place(job: str, number: int) -> str:
@@ -164,7 +220,8 @@ def _place(job: str, number: int) -> str:
 def sentence_of(trouble: Trouble) -> str:
     """Write a failure as one line: what, why, and where it was."""
     where = f" [Slurm job {trouble.slurm_job} on {trouble.node}]" if trouble.slurm_job else ""
-    verb = "waits" if trouble.cause == "blocked" else f"failed after {trouble.attempts} attempts: {trouble.cause}"
+    attempts = f"{trouble.attempts} attempt" + ("s" if trouble.attempts > 1 else "")
+    verb = "waits" if trouble.cause == "blocked" else f"failed after {attempts}: {trouble.cause}"
     return f"{trouble.name} ({trouble.material or trouble.campaign}) {verb}: {trouble.reason}{where}"
 
 

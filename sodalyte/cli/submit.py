@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +13,16 @@ from sodalyte.cli.options import DatabaseOption, JsonOption, WorkspaceOption, da
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobflow import Flow
+
     from sodalyte.campaign import Campaign
     from sodalyte.configuration import Cluster, Configuration
+    from sodalyte.database import Database
     from sodalyte.launchers.fireworks import Added
     from sodalyte.launchers.slurm.settings import Settings, State
+
+MOST_ESTIMATED = 400
+"""Calculations whose inputs are made for the estimate of core hours, at most: an even sample of a large campaign."""
 
 
 def submit(
@@ -54,9 +61,12 @@ def submit(
         folder = workspace_path(table.workspace, create=True)
     uri = _server(database_uri(database, folder))
     chosen = load_campaign(campaign, workspace=folder)
+    if chosen.engine == "vasp":
+        _check_potcars(configuration, table)
     settings = _settings(chosen, cluster, table, configuration, uri, folder)
     with open_database(uri) as store:
         added = _add(chosen, settings, store)
+        settings.save()
         set_workers(settings, workers)
         if not json:
             typer.echo(
@@ -80,6 +90,16 @@ def _check_time(name: str, cluster: Cluster) -> None:
         )
 
 
+def _check_potcars(configuration: Configuration, cluster: Cluster) -> None:
+    """Look for potentials before a thousand jobs do, unless the cluster's own lines say where they are."""
+    from sodalyte.configuration import POTCAR_LIBRARY, exported
+    from sodalyte.inputs.vasp.potcars import library
+
+    if not any(name in line for line in cluster.environment for name in (POTCAR_LIBRARY, "PMG_VASP_PSP_DIR")):
+        with exported(configuration.vasp.environment()):
+            library()
+
+
 def _server(uri: str) -> str:
     from sodalyte.errors import DatabaseError
 
@@ -97,12 +117,14 @@ def _settings(
     import os
     import sys
 
-    from sodalyte.configuration import DATABASE, VASP_COMMAND, VASP_GAMMA_COMMAND
+    from sodalyte.configuration import DATABASE, GPAW_COMMAND, VASP_COMMAND, VASP_GAMMA_COMMAND
     from sodalyte.launchers.slurm.settings import Settings
 
     private = {DATABASE, "SODALYTE_WORKSPACE"}
     ours = {name: text for name, text in os.environ.items() if name.startswith("SODALYTE_") and name not in private}
     environment = configuration.vasp.environment() | ours
+    if cluster.gpaw_command:
+        environment.setdefault(GPAW_COMMAND, cluster.gpaw_command)
     vasp: dict[str, Any] = {}
     if campaign.engine.startswith("rehearsal-"):
         environment |= _rehearsal(campaign.engine, folder)
@@ -136,31 +158,74 @@ def _rehearsal(engine: str, folder: Path) -> dict[str, str]:
     return prepare(folder / "rehearsal", model=model, faults=Path(faults) if faults else None).environment()
 
 
-def _add(campaign: Campaign, settings: Settings, store: Any) -> Added:
+def _add(campaign: Campaign, settings: Settings, store: Database) -> Added:
     from sodalyte.configuration import exported
     from sodalyte.launchers.fireworks import Launchpad
+    from sodalyte.launchers.reference import seed
 
     with exported(settings.environment):
         flow = campaign.flow()
-    return Launchpad(store).add(flow, campaign=campaign.name, root=settings.root)
+    with store.answering():
+        seed(store, flow)
+    added = Launchpad(store).add(flow, campaign=campaign.name, root=settings.root)
+    if added.fireworks:
+        with exported(settings.environment), store.answering():
+            _keep_budget(campaign, flow, store)
+    return added
 
 
-def _manage(settings: Settings, store: Any, *, detach: bool, quiet: bool) -> State | None:
+def _keep_budget(campaign: Campaign, flow: Flow, store: Database) -> None:
+    """Store what the campaign will cost: what it used so far, and what the jobs that are left will take."""
+    from sodalyte.cli.forecast import forecast
+    from sodalyte.cli.plan import cost
+    from sodalyte.inputs.engine import get_engine
+    from sodalyte.launchers.fireworks import budget
+    from sodalyte.launchers.fireworks.overview import Overview
+    from sodalyte.workflows import ANALYSES
+
+    if campaign.engine.startswith("rehearsal-"):
+        budget.keep(store, campaign.name, budget.Budget(None, "a rehearsal takes what its stand-in takes, not VASP's"))
+        return
+    planned = forecast(
+        flow,
+        campaign.load_materials(),
+        engine=get_engine(campaign.engine),
+        recipe=campaign.load_recipe(),
+        analyses=campaign.analyses or ANALYSES,
+        database=store,
+    )
+    sample = planned[:: math.ceil(len(planned) / MOST_ESTIMATED)] if planned else []
+    found = cost(sample)
+    if found is None:
+        budget.keep(store, campaign.name, budget.Budget(None, f"there is no cost model of {campaign.engine}"))
+        return
+    hours, basis = found
+    if len(sample) < len(planned):
+        hours *= len(planned) / len(sample)
+        basis += f"; from {len(sample)} of {len(planned)} calculations"
+    used = Overview(store, campaign.name).throughput().core_hours or 0.0
+    budget.keep(store, campaign.name, budget.Budget(used + hours, basis))
+
+
+def _manage(settings: Settings, store: Database, *, detach: bool, quiet: bool) -> State | None:
     """See the campaign through, or leave it to a manager in the background: one at work already, or a new one."""
-    from sodalyte.launchers.slurm.manager import Manager, in_charge, is_managed
+    from sodalyte.launchers.slurm.manager import ManagedError, Manager, in_charge, is_managed
     from sodalyte.launchers.slurm.manager import detach as start
 
-    if is_managed(settings):
-        typer.echo("a manager is at work on it already, and takes this up within seconds", err=True)
-        return None
-    if detach:
+    if detach and not is_managed(settings):
         number = start(settings)
         typer.echo(
             f"managed by process {number}; see 'sodalyte status', or {settings.folder / 'manager.log'}", err=True
         )
         return None
-    with in_charge(settings), _Display(quiet=quiet) as display:
-        return Manager(settings, store, tell=display.tell).run(show=display.show)
+    try:
+        if not detach:
+            with in_charge(settings), _Display(quiet=quiet) as display:
+                return Manager(settings, store, tell=display.tell).run(show=display.show)
+    except ManagedError:
+        pass
+    typer.echo("a manager is at work on it already, and takes this up within seconds", err=True)
+    return None
 
 
 class _Display:
@@ -168,21 +233,13 @@ class _Display:
 
     def __init__(self, *, quiet: bool) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        from sodalyte.cli.progress import bar
 
         self._console = Console(stderr=True, highlight=False)
         self._quiet = quiet
         self._live = self._console.is_terminal and not quiet
-        self._bar = Progress(
-            SpinnerColumn(),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-            console=self._console,
-            disable=not self._live,
-            transient=True,
-        )
+        self._bar = bar(self._console, live=self._live)
         self._whole = self._bar.add_task("", total=None)
         self._shown = ""
 
@@ -204,7 +261,7 @@ class _Display:
         text = ", ".join(f"{number} {name.lower()}" for name, number in sorted(counts.items()))
         slurm = ", ".join(f"{number} {name.lower()}" for name, number in sorted(state.allocations.items()))
         reasons = ", ".join(sorted(state.pending))
-        line = f"{text}; allocations: {slurm or 'none'}" + (f" ({reasons})" if reasons else "")
+        line = f"{text or 'no jobs'}; allocations: {slurm or 'none'}" + (f" ({reasons})" if reasons else "")
         if self._live:
             done, total = counts.get("COMPLETED", 0), sum(counts.values()) or None
             self._bar.update(self._whole, completed=done, total=total, description=line)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sodalyte.database import Database
+    from sodalyte.launchers.fireworks.budget import Budget
     from sodalyte.launchers.fireworks.overview import Throughput, Trouble
     from sodalyte.launchers.fireworks.records import Running
 
@@ -47,7 +48,7 @@ class Snapshot:
     diffusivities: dict[str, str] = field(default_factory=dict)
     failures: list[Trouble] = field(default_factory=list)
     throughput: Throughput | None = None
-    planned: float | None = None
+    budget: Budget | None = None
     note: str = ""
 
     @property
@@ -65,7 +66,7 @@ class Observer:
     folder
         The workspace.
     planned
-        Core hours.
+        Core hours, in place of those that were planned when the campaign was submitted.
     """
 
     def __init__(self, store: Database, campaign: str | None, folder: Path, *, planned: float | None = None) -> None:
@@ -75,9 +76,8 @@ class Observer:
         self._store = store
         self._overview = Overview(store, campaign)
         self._reader = DynamicsReader(store, folder / "trajectories")
-        self._root = folder / "runs"
         self._planned = planned
-        self._last = Snapshot(planned=planned)
+        self._last = Snapshot()
         self._measured = -THROUGHPUT_EVERY
 
     def look(self) -> Snapshot:
@@ -91,9 +91,9 @@ class Observer:
 
     def _look(self) -> Snapshot:
         running = self._overview.running()
-        throughput = self._last.throughput
+        throughput, budget = self._last.throughput, self._last.budget
         if throughput is None or time.monotonic() - self._measured >= THROUGHPUT_EVERY:
-            throughput = self._overview.throughput(root=self._root)
+            throughput, budget = self._overview.throughput(), self._budget()
             self._measured = time.monotonic()
         return Snapshot(
             counts=self._overview.counts(),
@@ -101,8 +101,15 @@ class Observer:
             diffusivities=dict(self._diffusivities(running)),
             failures=self._overview.failures(limit=MOST_FAILURES),
             throughput=throughput,
-            planned=self._planned,
+            budget=budget,
         )
+
+    def _budget(self) -> Budget | None:
+        from sodalyte.launchers.fireworks.budget import Budget, budget_of, together
+
+        if self._planned is not None:
+            return Budget(self._planned, "--plan")
+        return together([budget_of(self._store, name) for name in self._overview.names()])
 
     def _diffusivities(self, running: list[Running]) -> Iterator[tuple[str, str]]:
         read = 0
@@ -186,10 +193,17 @@ def summary(snapshot: Snapshot) -> str:
         used = f"{done.job_hours:.1f} job hours used"
     else:
         used = f"{done.core_hours:.1f} core hours used"
-    if snapshot.planned is None:
-        return f"{rate}; {used}"
-    share = f" ({100 * done.core_hours / snapshot.planned:.0f} %)" if done.core_hours and snapshot.planned else ""
-    return f"{rate}; {used} of {snapshot.planned:.1f} core hours planned{share}"
+    return f"{rate}; {used}{against(done.core_hours, snapshot.budget)}"
+
+
+def against(core_hours: float | None, budget: Budget | None) -> str:
+    """Return how core hours that were used compare with those planned, as the rest of a sentence."""
+    if budget is None:
+        return ""
+    if budget.core_hours is None:
+        return f", none planned: {budget.basis}"
+    share = f" ({100 * core_hours / budget.core_hours:.0f} %)" if core_hours and budget.core_hours else ""
+    return f" of about {budget.core_hours:.1f} core hours planned{share}"
 
 
 def seconds_left(run: Running) -> float | None:

@@ -28,7 +28,7 @@ from pydantic import ValidationError
 
 from sodalyte.analysis.results import Result
 from sodalyte.database.query import COLUMNS, parse_terms
-from sodalyte.database.store import BLOBS, OUTPUTS, RESULTS
+from sodalyte.database.store import BLOBS, OUTPUTS, RESULTS, insert_missing
 from sodalyte.database.trajectories import Segment
 from sodalyte.errors import DatabaseError
 
@@ -53,7 +53,6 @@ MAX_EXPANSION = 400
 _KEYS = {RESULTS: ("_id",), OUTPUTS: ("uuid", "index"), BLOBS: ("blob_uuid",)}
 _SEGMENT_FIELDS = frozenset({"path", "sha256", "first_step", "last_step"})
 _BATCH = 500
-_DUPLICATE = 11000
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,10 @@ def import_results(database: Database, path: Path) -> Moved:
     found, new = dict.fromkeys(_KEYS, 0), dict.fromkeys(_KEYS, 0)
     with database.answering():
         for batch in _batches(_read(path)):
-            for kind, key in _KEYS.items():
+            for kind in _KEYS:
                 documents = [document for name, document in batch if name == kind]
                 found[kind] += len(documents)
-                new[kind] += _insert_missing(database.collection(kind), key, documents)
+                new[kind] += insert_missing(database.collection(kind), documents)
     return Moved(found[RESULTS], found[OUTPUTS], new[RESULTS], new[OUTPUTS])
 
 
@@ -249,27 +248,6 @@ def _parts(value: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
-
-
-def _insert_missing(collection: Any, key: tuple[str, ...], documents: list[dict[str, Any]]) -> int:
-    """Insert the documents that are not there, also if another process inserts them meanwhile; return how many."""
-    from pymongo.errors import BulkWriteError
-
-    if not documents:
-        return 0
-    first = key[0]
-    there = collection.find({first: {"$in": [document[first] for document in documents]}}, dict.fromkeys(key, 1))
-    known = {tuple(document[name] for name in key) for document in there}
-    missing = {tuple(document[name] for name in key): document for document in documents}
-    new = [document for identity, document in missing.items() if identity not in known]
-    if not new:
-        return 0
-    try:
-        return len(collection.insert_many(new, ordered=False).inserted_ids)
-    except BulkWriteError as error:
-        if any(failure["code"] != _DUPLICATE for failure in error.details["writeErrors"]):
-            raise
-        return int(error.details["nInserted"])
 
 
 def _batches(things: Iterable[T]) -> Iterator[list[T]]:

@@ -10,7 +10,7 @@ from types import EllipsisType, NoneType
 from typing import TYPE_CHECKING, Any, get_args
 
 from sodalyte.analysis.results import Guard, Result
-from sodalyte.database.store import Database, open_database
+from sodalyte.database.store import Database, open_database, ways
 from sodalyte.errors import QueryError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def find(
         The database does not answer.
     """
     criteria = parse_terms(terms)
-    order = [(field.removeprefix("-"), -1 if field.startswith("-") else 1) for field in sort or ORDER]
+    order = ways(sort or ORDER)
     for field, _ in order:
         _kind(field)
     for column in columns or ():

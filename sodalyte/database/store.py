@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,11 @@ ANSWER_TIMEOUT = 3.0
 """Seconds in which a server has to answer when the database is opened."""
 
 OUTPUTS, BLOBS, RESULTS = "outputs", "blobs", "results"
-INDEXES: dict[str, tuple[tuple[tuple[str, ...], bool], ...]] = {
+
+Indexes = Mapping[str, Sequence[tuple[Sequence[str], bool]]]
+"""For each collection: fields (see :func:`ways`), the most selective first, and whether they are unique together."""
+
+INDEXES: Indexes = {
     OUTPUTS: ((("uuid", "index"), True),),
     BLOBS: ((("blob_uuid",), True), (("job_uuid", "job_index"), False)),
     RESULTS: (
@@ -35,10 +39,11 @@ INDEXES: dict[str, tuple[tuple[tuple[str, ...], bool], ...]] = {
         (("key",), False),
     ),
 }
-"""For each collection its indexes: the fields, the most selective first, and whether they are unique together."""
 
 COLUMNS = {RESULTS: ("uncertainty", "interval_95.0", "interval_95.1", "unit", "level", "recipe")}
 """Further fields that a database without a server filters and sorts by without loading documents."""
+
+_DUPLICATE = 11000
 
 
 class Database:
@@ -97,13 +102,34 @@ class Database:
         except (PyMongoError, sqlite3.OperationalError, OSError) as error:
             raise DatabaseError(_explain(self.address, error)) from error
 
-    def _declare_indexes(self) -> None:
-        for name, indexes in INDEXES.items():
-            collection = self.collection(name)
-            declared = {tuple(field for field, _ in index["key"]) for index in collection.index_information().values()}
-            for fields, unique in indexes:
-                if fields not in declared:
-                    collection.create_index([(field, 1) for field in fields], unique=unique)
+
+def ways(fields: Iterable[str]) -> list[tuple[str, int]]:
+    """Return fields, of which those with a ``-`` before them descend, as pymongo writes an order."""
+    return [(field.removeprefix("-"), -1 if field.startswith("-") else 1) for field in fields]
+
+
+def declare_indexes(database: Database, indexes: Indexes) -> None:
+    """Make the indexes that are missing."""
+    for name, wanted in indexes.items():
+        collection = database.collection(name)
+        declared = [list(map(tuple, index["key"])) for index in collection.index_information().values()]
+        for fields, unique in wanted:
+            if ways(fields) not in declared:
+                collection.create_index(ways(fields), unique=unique)
+
+
+def insert_missing(collection: Any, documents: list[dict[str, Any]]) -> int:
+    """Insert documents, passing over those whose key or unique fields are there; return how many are new."""
+    from pymongo.errors import BulkWriteError
+
+    if not documents:
+        return 0
+    try:
+        return len(collection.insert_many(documents, ordered=False).inserted_ids)
+    except BulkWriteError as error:
+        if any(failure["code"] != _DUPLICATE for failure in error.details["writeErrors"]):
+            raise
+        return int(error.details["nInserted"])
 
 
 def open_database(uri: str, *, create: bool = True) -> Database:
@@ -163,7 +189,7 @@ def _open_files(address: str, folder: Path, *, create: bool) -> Database:
             for name in INDEXES:
                 lite.open_collection(client, NAME, name)
             if create:
-                database._declare_indexes()
+                declare_indexes(database, INDEXES)
                 for name, paths in COLUMNS.items():
                     database.collection(name)._store.add_columns(paths)
     except BaseException:
@@ -192,7 +218,7 @@ def _open_server(uri: str, *, create: bool) -> Database:
             with pymongo.timeout(ANSWER_TIMEOUT):
                 client.admin.command("ping")
             if create:
-                database._declare_indexes()
+                declare_indexes(database, INDEXES)
     except BaseException:
         database.close()
         raise

@@ -5,8 +5,8 @@ that is another job's output counts by that job's identity (a Merkle tree). A wo
 command after a crash or by a colleague, therefore points at the same documents, and nothing is computed twice.
 
 Names of jobs and makers do not count. Versions of libraries do not enter; an engine's makers carry its level of theory,
-with versions, as a setting. Steps
-defined in :mod:`sodalyte.workflows` are cheap and interpret: their identity includes sodalyte's version.
+with versions, as a setting. Steps defined in :mod:`sodalyte.workflows` are cheap and interpret: their identity includes
+sodalyte's version.
 """
 
 from __future__ import annotations
@@ -80,22 +80,25 @@ def is_identified(job: Job) -> bool:
 
 
 def _identity(document: dict[str, Any]) -> str:
-    content = _nameless({part: document[part] for part in ("function", "function_args", "function_kwargs")})
+    content = {part: _nameless(document[part]) for part in ("function", "function_kwargs")}
+    content["function_args"] = [_nameless(argument) for argument in document["function_args"]]
     text = _VERSION.sub("", json.dumps(content, sort_keys=True))
     if document["function"]["@module"].startswith("sodalyte.workflows"):
         text += __version__
     return str(uuid.UUID(hashlib.sha256(text.encode()).hexdigest()[:32]))
 
 
-def _nameless(value: Any, *, maker: bool = False) -> Any:
+def _nameless(value: Any, *, maker: bool = False, listed: bool = False) -> Any:
     """Return the value without the names of makers, to which jobflow copies the names of their jobs.
 
-    Numbers count to ten digits: the last ones of a cell depend on the processor.
+    Numbers count to ten digits: the last ones of a cell depend on the processor. In a list, which may hold coordinates,
+    what is smaller than 5e-11 is zero; a number by itself, such as a tolerance, keeps its digits.
     """
     if isinstance(value, dict):
         maker = maker or str(value.get("@class")).endswith("Maker")
         kept = {key: part for key, part in value.items() if key not in _TIMINGS and not (maker and key == "name")}
         return {key: _nameless(part, maker=key == "@bound") for key, part in kept.items()}
     if isinstance(value, float):
-        return round(float(f"{value:.10g}"), 10) + 0.0
-    return [_nameless(part) for part in value] if isinstance(value, list) else value
+        digits = float(f"{value:.10g}") + 0.0
+        return round(digits, 10) + 0.0 or (0.0 if listed else digits)
+    return [_nameless(part, listed=True) for part in value] if isinstance(value, list) else value

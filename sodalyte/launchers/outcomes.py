@@ -28,6 +28,10 @@ class Outcome(TypedDict):
     stop_jobflow: bool
 
 
+NOTHING = Outcome(replace=None, detour=None, addition=None, stop_children=False, stop_jobflow=False)
+"""Of a job that only leaves its output."""
+
+
 @dataclass
 class Record:
     """All that a job wants to store: its output document, the large parts of it, its results.

@@ -1,30 +1,18 @@
-"""A worker process of the local launcher: takes one job at a time from its launcher and runs it.
+"""A worker process of the local launcher: takes one job at a time and runs it.
 
-Started as ``python -m sodalyte.launchers.worker DESCRIPTOR LAUNCHER``, with the descriptor of the connection to the
-launcher and the launcher's process id. The launcher first sends where the database is and where to run, then jobs.
+It is one of :mod:`~sodalyte.launchers.processes`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
-import sys
 import time
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
-
-
-def _die_with_launcher(launcher: int) -> None:
-    """Have the kernel end this process when its launcher dies, so that no orphan computes beside a new launcher."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != launcher:
-        raise SystemExit
+from sodalyte.launchers.processes import connect
 
 
 def _work(link: Connection) -> None:
@@ -50,11 +38,8 @@ def _work(link: Connection) -> None:
 
 def main() -> None:
     """Run the worker until its launcher closes the connection or dies."""
-    descriptor, launcher = sys.argv[1:]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_launcher(int(launcher))
     try:
-        _work(Connection(int(descriptor)))
+        _work(connect())
     except (EOFError, ConnectionError):
         os._exit(0)  # all is stored; taking a hundred modules apart takes longer than many a job
 

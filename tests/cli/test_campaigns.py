@@ -26,8 +26,10 @@ from sodalyte.cli import app
 from sodalyte.cli.watching import Observer, lines, planned_core_hours, screen, seconds_left, summary
 from sodalyte.errors import CampaignError, UsageError
 from sodalyte.launchers.fireworks import Launchpad, Pilot
+from sodalyte.launchers.fireworks.budget import Budget, keep
 from sodalyte.launchers.fireworks.overview import Overview, ordered
 from sodalyte.launchers.identity import identify
+from sodalyte.launchers.policy import Room
 
 PROGRESS = {"step": 2500, "of": 10_000, "temperature": 612.4, "ps_per_day": 17.3}
 
@@ -68,11 +70,12 @@ NOTHING = {"replace": None, "detour": None, "addition": None, "stop_children": F
 @pytest.fixture
 def busy(launchpad):
     """Alpha's relaxations are done, one of its runs failed and one is running."""
-    pilot = replace(Pilot.here(), slurm_job="4711", node="n1")
+    pilot = replace(Pilot.here(), slurm_job="4711", node="n1", cores=32)
     for claim in launchpad.claim(pilot, 2, campaign="alpha"):
         launchpad.complete(claim, NOTHING)
     (failing,) = launchpad.claim(pilot, campaign="alpha")
-    launchpad.fail(failing, "OUT_OF_MEMORY", "it needed more than the 2000 MB that it had")
+    full = Room(memory=2000, most_memory=2000)
+    launchpad.fail(failing, "OUT_OF_MEMORY", "it needed more than the 2000 MB that it had", room=full)
     (running,) = launchpad.claim(pilot, campaign="alpha")
     launchpad.progress(running, PROGRESS)
     return launchpad
@@ -111,12 +114,7 @@ def test_throughput_counts_what_was_completed_and_the_time_it_took(busy, tmp_pat
     done = Overview(busy.database, "alpha").throughput()
     assert done.per_hour == 2
     assert 0 <= done.job_hours < 0.01
-    assert done.core_hours is None
-    folder = tmp_path / "slurm" / "alpha"
-    folder.mkdir(parents=True)
-    (folder / "settings.json").write_text(json.dumps({"cluster": {"cores": 64, "nodes": 2, "side_by_side": 4}}))
-    measured = Overview(busy.database, "alpha").throughput(root=tmp_path / "runs")
-    assert measured.core_hours == pytest.approx(32 * measured.job_hours)
+    assert done.core_hours == pytest.approx(32 * done.job_hours)
     assert Overview(busy.database, "beta").throughput().per_hour == 0
 
 
@@ -206,10 +204,30 @@ def test_time_left_is_that_of_the_remaining_steps(observer):
 def test_core_hours_are_set_against_the_plan(observer, tmp_path):
     (tmp_path / "plan.json").write_text(json.dumps({"core_hours": 250.0}))
     done = replace(observer.look().throughput, core_hours=100.0)
-    told = summary(replace(observer.look(), throughput=done, planned=planned_core_hours(tmp_path / "plan.json")))
-    assert told.endswith("100.0 core hours used of 250.0 core hours planned (40 %)")
+    planned = Budget(planned_core_hours(tmp_path / "plan.json"), "a plan")
+    told = summary(replace(observer.look(), throughput=done, budget=planned))
+    assert told.endswith("100.0 core hours used of about 250.0 core hours planned (40 %)")
     with pytest.raises(UsageError, match="plan"):
         planned_core_hours(tmp_path)
+
+
+def test_the_plan_of_a_campaign_is_kept_beside_it(command, busy, tmp_path):
+    keep(busy.database, "alpha", Budget(250.0, "a guess"))
+    assert re.search(r"alpha: \d+\.\d core hours used of about 250.0 core hours planned.*; a guess", told(command))
+    assert "core hours planned" in summary(Observer(busy.database, "alpha", tmp_path).look())
+    assert summary(Observer(busy.database, None, tmp_path).look()).endswith("core hours used"), (
+        "of beta nothing is known"
+    )
+    keep(busy.database, "beta", Budget(None, "there is no cost model of einstein"))
+    assert "beta: 0.0 core hours used, none planned: there is no cost model of einstein" in told(command)
+    found = json.loads(command("status", "--json").output)["core_hours"]
+    assert (found["alpha"]["planned"], found["alpha"]["basis"], found["beta"]["planned"]) == (250.0, "a guess", None)
+    together = summary(Observer(busy.database, None, tmp_path).look())
+    assert "none planned: a guess; there is no cost model" in together
+
+
+def told(command):
+    return command("status").output
 
 
 @pytest.mark.parametrize("height", [12, 24, 60])
@@ -289,7 +307,7 @@ def test_watch_prints_lines_where_there_is_no_terminal_and_ends_with_the_campaig
     with watching(address, tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert "alpha: 2 waiting, 2 ready, 1 running" in process.stdout.readline()
         for run in Overview(busy.database, "alpha").running():
-            busy.lost(run, "CRASHED", "it has no process any more", retry=False)
+            busy.lost(run, "ERROR", "it has no process any more")
         busy.pause(campaign="alpha")
         rest, _ = process.communicate(timeout=40)
     assert process.returncode == 0

@@ -67,6 +67,16 @@ def test_the_same_results_give_the_same_file(filled, tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_an_export_takes_the_place_of_an_older_one_at_once(filled, tmp_path):
+    file = tmp_path / "all.gz"
+    export_results(filled, file)
+    older = file.read_bytes()
+    with file.open("rb") as reader:
+        export_results(filled, file, ["value > 0.4"])
+        assert reader.read() == older
+    assert file.read_bytes() != older
+
+
 def test_terms_choose_what_is_exported(filled, empty, tmp_path):
     file = tmp_path / "some.gz"
     assert export_results(filled, file, ["value > 0.4"], calculations=True).results == 3
@@ -179,6 +189,15 @@ def test_wrong_counts_checksums_and_endings_are_refused(empty, tmp_path):
         file.write_bytes(gzip.compress("".join(lines).encode()))
         with pytest.raises(DatabaseError, match=complaint):
             import_results(empty, file)
+
+
+def test_nothing_is_written_before_the_whole_file_is_sound(empty, tmp_path):
+    file = tmp_path / "file.gz"
+    lines = [json.dumps({"blobs": {"blob_uuid": f"b{number}"}}) for number in range(1200)]
+    packed(file, lines, footer={"end": {}, "sha256": "0" * 64})
+    with pytest.raises(DatabaseError, match="checksum"):
+        import_results(empty, file)
+    assert not empty.collection(BLOBS).count_documents({})
 
 
 def test_bombs_are_refused_early(empty, tmp_path):

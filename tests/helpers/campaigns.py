@@ -75,15 +75,15 @@ def chains(folder, *, number, length, seconds):
 class Campaign:
     """A campaign in its own database and workspace; a context manager that ends its managers and drops the database."""
 
-    def __init__(self, folder, lab, server, *, pause=0.5, **table):
+    def __init__(self, folder, lab, server, *, pause=0.5, name=None, campaign="trivial", cluster="lab", **table):
         self.folder, self.lab = folder, lab
         self.pause = pause
         self._server = server
-        self._name = f"test_{uuid.uuid4().hex}"
+        self._name = name or f"test_{uuid.uuid4().hex}"
         self.database = urlsplit(server)._replace(path=f"/{self._name}").geturl()
         self.settings = Settings(
-            campaign="trivial",
-            cluster_name="lab",
+            campaign=campaign,
+            cluster_name=cluster,
             cluster=Cluster(**{"cores": 2, "walltime": 0.5, "max_queued": 4} | table),
             database=self.database,
             root=folder / "runs",
@@ -105,12 +105,12 @@ class Campaign:
 
     def add(self, flow):
         with open_database(self.database) as database:
-            return Launchpad(database).add(identify(flow), campaign="trivial", root=self.settings.root)
+            return Launchpad(database).add(identify(flow), campaign=self.settings.campaign, root=self.settings.root)
 
     def start(self):
         """Start a manager, as ``sodalyte submit --detach`` does."""
         path = self.settings.save()
-        with (self.folder / "manager.log").open("ab") as log:
+        with self._log.open("ab") as log:
             self.manager = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-m", "sodalyte.launchers.slurm.manager", str(path), str(self.pause)],
                 env=os.environ | self.lab.environment,
@@ -126,7 +126,12 @@ class Campaign:
 
     def counts(self):
         with open_database(self.database) as database:
-            return dict(Launchpad(database).counts("trivial"))
+            return dict(Launchpad(database).counts(self.settings.campaign))
+
+    def control(self, action, **query):
+        """Pause, resume, cancel or retry jobs; return how many."""
+        with open_database(self.database) as database:
+            return getattr(Launchpad(database), action)(**query)
 
     def attempts(self):
         """Return the named ends that each firework came to."""
@@ -134,12 +139,18 @@ class Campaign:
             found = Launchpad(database).collections.fireworks.find({}, {"spec._sodalyte.attempts": 1})
             return [document["spec"]["_sodalyte"].get("attempts", []) for document in found]
 
+    def needs(self):
+        """Return what each firework asks for beyond an ordinary slot."""
+        with open_database(self.database) as database:
+            found = Launchpad(database).collections.fireworks.find({}, {"spec._sodalyte.overrides": 1})
+            return [document["spec"]["_sodalyte"].get("overrides", {}) for document in found]
+
     def running(self):
         with open_database(self.database) as database:
             return Launchpad(database).running()
 
     def state(self):
-        return load_state(self.settings.root, "trivial")
+        return load_state(self.settings.folder)
 
     def events(self):
         """Return what jobs noted: word, number, process."""
@@ -155,7 +166,11 @@ class Campaign:
         return [tuple(line.split()[1:3]) for line in path.read_text().splitlines()] if path.exists() else []
 
     def said(self):
-        return (self.folder / "manager.log").read_text()
+        return self._log.read_text()
+
+    @property
+    def _log(self):
+        return self.folder / f"manager-{self.settings.campaign}-{self.settings.cluster_name}.log"
 
     def wait(self, seconds=60):
         """Wait until the manager ends; return its exit status."""

@@ -1,4 +1,4 @@
-"""Run a flow with the local launcher in a process that tests can kill: drive.py KIND FOLDER."""
+"""Run a flow with the local launcher in a process that tests can kill: drive.py KIND FOLDER [JOBS]."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,8 @@ from sodalyte.launchers import local
 from sodalyte.launchers.identity import identify
 
 
-def sleepers(folder):
-    return Flow([log_and_sleep(str(folder / "log"), number, seconds=0.1) for number in range(150)])
+def sleepers(folder, jobs=150):
+    return Flow([log_and_sleep(str(folder / "log"), number, seconds=0.1) for number in range(int(jobs))])
 
 
 def screening(folder):
@@ -27,6 +27,6 @@ def screening(folder):
 
 if __name__ == "__main__":
     kind, folder = sys.argv[1], Path(sys.argv[2])
-    flow = identify({"sleepers": sleepers, "screening": screening}[kind](folder))
+    flow = identify({"sleepers": sleepers, "screening": screening}[kind](folder, *sys.argv[3:]))
     summary = local.run(flow, database=f"lite://{folder / 'database'}", root=folder / "runs", workers=2)
     sys.exit(not summary.succeeded)

@@ -51,6 +51,7 @@ class Fork:
 
 
 def _run(function, folder, environment, out, error):
+    """Call the function and end the process, as an interpreter would: nothing may come back into the tests."""
     status = 1
     try:
         faulthandler.disable()
@@ -59,14 +60,18 @@ def _run(function, folder, environment, out, error):
         os.environ.update(environment)
         os.dup2(out.fileno(), 1)
         os.dup2(error.fileno(), 2)
-        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
-        function()
-        status = 0
-    except SystemExit as end:
-        status = end.code or 0
-    except BaseException:  # noqa: BLE001 - nothing may come back into the tests
+        sys.stdout, sys.stderr = (open(number, "w", 1, closefd=False) for number in (1, 2))  # noqa: SIM115
+        try:
+            function()
+            status = 0
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                sys.stderr.write(f"{end.code}\n")
+            else:
+                status = end.code or 0
+        sys.stdout.flush()
+    except BaseException:  # noqa: BLE001
+        status = 1
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(status)

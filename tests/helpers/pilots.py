@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from jobflow import Flow, Job
-from trivial import log_and_sleep
+from trivial import add, log_and_sleep
 
 from sodalyte.launchers.execution import Executor
 from sodalyte.launchers.fireworks import Pilot
@@ -25,6 +25,10 @@ DEFAULTS = {
     "patience": 60.0,
     "threads": 1,
 }
+
+
+class KilledError(BaseException):
+    """The process ends here."""
 
 
 def execute(launchpad, root, claim):
@@ -80,3 +84,11 @@ def sleepers(folder, *, jobs, seconds=0.2):
         first = log_and_sleep(str(folder / "log"), number, seconds=seconds)
         flow += [first, log_and_sleep(str(folder / "log"), number + 1, seconds=seconds, after=first.output)]
     return identify(Flow(flow))
+
+
+def chain(length):
+    """Return jobs each of which needs the one before it."""
+    jobs = [add(0, 1)]
+    for _ in range(length - 1):
+        jobs.append(add(jobs[-1].output, 1))
+    return jobs

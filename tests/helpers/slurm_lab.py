@@ -1,11 +1,12 @@
 """A real Slurm of our own: munged, slurmctld and a few slurmd on loopback, as root or an ordinary user.
 
-No systemd, no cgroups, nothing outside one folder. Several virtual nodes share this machine. With ``accounting`` a
-private mariadbd and slurmdbd run too, which sacct and sacctmgr need.
+No systemd, and unless a test asks for control groups nothing outside one folder. Several virtual nodes share this
+machine. With ``accounting`` a private mariadbd and slurmdbd run too, which sacct and sacctmgr need.
 """
 
 import getpass
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -22,6 +24,12 @@ ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "mariadb-ad
 NO_SLURM = "SODALYTE_NO_SLURM"
 """Environment variable: skip the tests that need Slurm, with this reason, instead of failing where there is none."""
 
+CGROUPS = """ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup
+JobAcctGatherParams=NoShared"""
+"""Settings of a cluster that limits memory by control groups, as sites do: only root may, and not everywhere."""
+
+_HIERARCHIES = Path("/sys/fs/cgroup")
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin"])
 
 
@@ -54,7 +62,8 @@ def _free_ports(count):
 class Lab:
     """One private cluster; a context manager that starts and stops it.
 
-    Its folder is a new one in /tmp: munge wants a path that everyone may enter, and sockets a short one.
+    Its folder is a new one in /tmp: munge wants a path that everyone may enter, and sockets a short one. ``extra`` are
+    lines of slurm.conf, which replace those that are there.
     """
 
     def __init__(self, *, nodes=2, cpus=2, memory=4000, accounting=False, extra=""):
@@ -98,6 +107,9 @@ class Lab:
             self._mysql.wait()
         for process in psutil.wait_procs([process for process in [*daemons, *steps] if process], timeout=5)[1]:
             process.kill()
+        for group in [path for node in self.nodes for path in _HIERARCHIES.glob(f"*/slurm_{node}")]:
+            with suppress(OSError):  # another cluster's nodes have the same names
+                group.rmdir()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, *words, check=True, **more):
@@ -263,8 +275,7 @@ StorageLoc=slurm_acct
             for number, node in enumerate(self.nodes)
         )
         folder, user, names = self.folder, self._user, ",".join(self.nodes)
-        (folder / "slurm.conf").write_text(
-            f"""ClusterName=lab
+        configuration = f"""ClusterName=lab
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 SlurmdUser={user}
@@ -302,10 +313,15 @@ SchedulerType=sched/backfill
 SchedulerParameters=defer_batch,sched_interval=1,bf_interval=1,sched_min_interval=0,batch_sched_delay=0
 PriorityType=priority/basic
 {accounting}
-{self._extra}
 {nodes}
 PartitionName=debug Nodes={names} Default=YES MaxTime=60 DefaultTime=10 State=UP OverSubscribe=NO
 PartitionName=small Nodes={self.nodes[0]} MaxTime=1 DefaultTime=1 State=UP OverSubscribe=NO
 """
+        for line in self._extra.splitlines():
+            if not line.startswith("PartitionName="):
+                configuration = re.sub(rf"(?m)^{line.partition('=')[0]}=.*\n", "", configuration)
+            configuration += f"{line}\n"
+        (folder / "slurm.conf").write_text(configuration)
+        (folder / "cgroup.conf").write_text(
+            "CgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainSwapSpace=yes\nAllowedSwapSpace=0\n"
         )
-        (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 from jobflow import Flow, Maker, Response, job
 
 from sodalyte import interruption
-from sodalyte.errors import StoppedError
+from sodalyte.errors import CalculationError, OutOfMemoryError, StoppedError
 
 
 @job
@@ -86,6 +86,13 @@ def needs_file(path):
 
 
 @job
+def wait_for_file(path):
+    while not Path(path).exists():
+        time.sleep(0.05)
+    return 1
+
+
+@job
 def collect(numbers):
     return numbers
 
@@ -104,6 +111,11 @@ def fill_disk():
 @job
 def fill_memory():
     raise MemoryError
+
+
+@job
+def need_more_memory():
+    raise CalculationError("no answer") from OutOfMemoryError("VASP ran out of memory")
 
 
 @job

@@ -42,6 +42,9 @@ class Run:
         return sum(number for _, number in self.kinds)
 
 
+RUN = Run(12, kinds=(("Na", 12), ("S", 8)), step_length=0.08)
+
+
 def write_vasprun(path: Path, run: Run) -> NDArray[np.float64]:
     """Write the file and return the fractional positions before they were wrapped, rounded as they are written."""
     rng = np.random.default_rng(run.seed)

@@ -60,3 +60,8 @@ def test_names_of_makers_do_not_count():
 def test_a_kept_uuid_stays():
     replacement = grow(1, limit=3)
     assert identify(replacement, keep=replacement.uuid).jobs[0].uuid == replacement.uuid
+
+
+def test_a_small_number_by_itself_counts_and_noise_among_coordinates_does_not():
+    assert uuids(add(1e-11, 1)) != uuids(add(1e-12, 1))
+    assert uuids(add([0.5, 1e-17], 1)) == uuids(add([0.5, -0.0], 1))

@@ -14,13 +14,10 @@ import pytest
 
 from sodalyte.database import load_results, open_database
 
-KILLS = 20
-JOBS = 150
 
-
-def start(kind, folder):
+def start(kind, folder, *jobs):
     drive = Path(__file__).parent.parent / "helpers" / "drive.py"
-    command = [sys.executable, "-W", "ignore", str(drive), kind, str(folder)]
+    command = [sys.executable, "-W", "ignore", str(drive), kind, str(folder), *map(str, jobs)]
     with (folder / "driver.log").open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log)
 
@@ -53,14 +50,22 @@ def kill_something(driver, chance):
     return victim
 
 
-@pytest.mark.parametrize("kind", ["sleepers", pytest.param("screening", marks=pytest.mark.slow)])
-def test_twenty_kills(kind, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "kills", "jobs"),
+    [
+        ("sleepers", 6, 90),
+        pytest.param("sleepers", 20, 150, marks=pytest.mark.slow),
+        pytest.param("screening", 20, None, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_random_moments(kind, kills, jobs, tmp_path):
     chance = random.Random(7)
     disturbed = tmp_path / "disturbed"
     disturbed.mkdir()
     seen = {}
-    driver = start(kind, disturbed)
-    for _ in range(KILLS):
+    words = (kind, disturbed, *([jobs] if jobs else []))
+    driver = start(*words)
+    for _ in range(kills):
         wait_for_progress(disturbed, driver, chance)
         assert driver.poll() is None, "it ended before all kills were done"
         if kill_something(driver, chance) == driver.pid:
@@ -68,7 +73,7 @@ def test_twenty_kills(kind, tmp_path):
             now = finished(disturbed)
             assert seen.items() <= now.items(), "a finished job was lost or computed again"
             seen = now
-            driver = start(kind, disturbed)
+            driver = start(*words)
     assert driver.wait(timeout=300) == 0
 
     events = [line.split()[1:3] for line in (disturbed / "runs" / "journal.txt").read_text().splitlines()]
@@ -87,8 +92,8 @@ def test_twenty_kills(kind, tmp_path):
         assert finished(calm).keys() == finished(disturbed).keys()
         assert results(calm) == results(disturbed)
     else:
-        assert len(ended) >= JOBS - KILLS  # a job killed between its commit and its line in the journal has no line
-        assert len(finished(disturbed)) == JOBS
+        assert len(ended) >= jobs - kills  # a job killed between its commit and its line in the journal has no line
+        assert len(finished(disturbed)) == jobs
 
 
 def results(folder):

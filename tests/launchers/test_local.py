@@ -1,6 +1,7 @@
 import os
 
 import pytest
+from databases import new_database
 from jobflow import Flow, JobStore, OnMissing, run_locally
 from maggma.stores import MemoryStore
 from trivial import (
@@ -20,10 +21,17 @@ from sodalyte.database import open_database
 from sodalyte.launchers import local
 from sodalyte.launchers.identity import identify
 
+ON_BOTH = pytest.mark.parametrize("uri", ["lite", "mongodb"], indirect=True)
+
 
 @pytest.fixture
-def uri(address):
-    return address
+def uri(request, tmp_path):
+    """Address of the database: without a server where nothing else is asked for."""
+    if getattr(request, "param", "lite") == "lite":
+        yield f"lite://{tmp_path / 'database'}"
+        return
+    with new_database(request.getfixturevalue("mongodb_uri")) as uri:
+        yield uri
 
 
 @pytest.fixture
@@ -40,6 +48,7 @@ def outputs(uri):
         return {(document["uuid"], document["index"]): document["output"] for document in documents}
 
 
+@ON_BOTH
 def test_a_dynamic_flow_ends_as_with_run_locally(launch, uri):
     flow = dynamic_flow()
     peer = JobStore(MemoryStore())
@@ -80,6 +89,7 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(launch, uri):
     assert [event.kind for event in events if event.task.uuid == failing.uuid] == ["started", "failed"]
 
 
+@ON_BOTH
 def test_what_ran_without_a_failed_parent_runs_again_when_the_parent_has_succeeded(launch, uri, tmp_path):
     flag = tmp_path / "flag"
 
@@ -135,6 +145,7 @@ def test_workers_share_the_work(launch, tmp_path):
     assert str(os.getpid()) not in workers
 
 
+@ON_BOTH
 def test_two_launchers_never_run_the_same_job_twice(tmp_path, uri):
     from concurrent.futures import ThreadPoolExecutor
 

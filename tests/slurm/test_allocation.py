@@ -1,6 +1,8 @@
 """An allocation on a real Slurm: pilots on their own nodes or cores, warned in time, replaced when they die."""
 
 import json
+import secrets
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from slurm_lab import wait_until
 
-from sodalyte.configuration import Cluster
+from sodalyte.configuration import GPAW_COMMAND, Cluster
 from sodalyte.launchers.slurm.causes import end_of_pilot
 from sodalyte.launchers.slurm.queue import Queue
 from sodalyte.launchers.slurm.script import Need, allocation_script, side_by_side
@@ -23,7 +25,7 @@ def start(queue, tmp_path):
     """Submit an allocation whose pilots run a piece of Python; returns its number and its folder."""
     started = []
 
-    def start(pilot, *, minutes=10, queue=queue, **table):
+    def start(pilot, *, minutes=10, queue=queue, vasp=f"bash -c '{VASP}'", environment=None, **table):
         (tmp_path / "pilot.py").write_text(PILOT + textwrap.dedent(pilot))
         cluster = Cluster(**{"cores": 2, "walltime": minutes / 60, "memory": 2000} | table)
         settings = tmp_path / "settings.json"
@@ -33,8 +35,9 @@ def start(queue, tmp_path):
                     "pilot": [sys.executable, str(tmp_path / "pilot.py")],
                     "cores": cluster.cores,
                     "side_by_side": cluster.side_by_side,
-                    "vasp": {"command": f"bash -c '{VASP}'"},
-                    "environment": {"FOR_PILOTS": "yes"},
+                    "warning": cluster.warning,
+                    "vasp": {"command": vasp},
+                    "environment": {"FOR_PILOTS": "yes", **(environment or {})},
                 }
             )
         )
@@ -70,7 +73,7 @@ def told(folder):
 
 
 def records(folder):
-    return [json.loads(path.read_text()) for path in folder.glob("*.json") if path.stem not in ("end", "allocation")]
+    return [json.loads(path.read_text()) for path in folder.glob("*.json") if path.stem not in ("end", "room")]
 
 
 def over(queue, job):
@@ -93,6 +96,17 @@ def test_whole_nodes_side_by_side(start, queue):
     assert ranks == sorted(f"rank {rank} of 4 on {node} 1" for node, both in nodes.items() for rank in both)
     assert json.loads((folder / "end.json").read_text())["failed"] is False
     assert {record["status"] for record in records(folder)} == {0}
+
+
+def test_gpaw_gets_every_core_of_its_slot(start, queue):
+    job, folder = start(
+        'tell(subprocess.call(shlex.split(os.environ["SODALYTE_GPAW_COMMAND"])))',
+        nodes=2,
+        environment={GPAW_COMMAND: f"bash -c '{VASP}'"},
+    )
+    assert over(queue, job).state == "COMPLETED"
+    ranks = sorted((folder.parent / "ranks").read_text().splitlines())
+    assert ranks == [f"rank {rank} of 4 on n{1 + rank // 2} 1" for rank in range(4)]
 
 
 def test_where_the_site_counts_memory_by_core(start, make_lab):
@@ -123,6 +137,60 @@ def test_neighbours_on_one_node_start_together_and_do_not_feel_each_other(start,
     assert float(first[4]) < 2
     assert second[3] == "0"
     assert 2 <= float(second[4]) < 4, "it waited for its neighbour's cores"
+
+
+RING = """
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    int rank, size, sum;
+    MPI_Init(&argc, &argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    if (rank == 0) fclose(fopen(getenv("BEGUN"), "w"));
+    for (int step = 0; step < 40; step++) {
+        usleep(50000);
+        MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    }
+    printf("rank %d of %d: %d\\n", rank, size, sum);
+    return MPI_Finalize();
+}
+"""
+
+
+@pytest.mark.slow
+def test_parallel_programs_share_a_node(start, make_lab, tmp_path):
+    """Real MPI by PMIx: each communicates with its own ranks, and killing the one leaves the other alone."""
+    if shutil.which("mpicc") is None:
+        pytest.skip("no mpicc; scripts/install-slurm gets one")
+    (tmp_path / "ring.c").write_text(RING)
+    subprocess.run(["mpicc", "ring.c", "-o", "ring"], cwd=tmp_path, check=True)
+    first = 10_000 + secrets.randbelow(1_000_000)  # a step that is killed leaves a folder of its number in /tmp
+    queue = Queue(environment=make_lab(nodes=1, cpus=4, extra=f"MpiDefault=pmix\nFirstJobId={first}").environment)
+    job, folder = start(
+        """
+        begun = Path("begun-" + os.environ["SLURM_STEP_ID"])
+        os.environ["BEGUN"] = str(begun)
+        process = vasp()
+        if os.environ["SLURM_STEP_ID"] == "0":
+            while not begun.exists():
+                time.sleep(0.05)
+            process.terminate()
+        tell("ended", process.wait())
+        """,
+        queue=queue,
+        vasp=str(tmp_path / "ring"),
+        cores=4,
+        side_by_side=2,
+    )
+    assert over(queue, job).state == "COMPLETED"
+    ends = {words[1]: words[4] for words in told(folder)}
+    assert ends.pop("0") != "0"
+    assert list(ends.values()) == ["0"]
+    said = "".join(path.read_text() for path in folder.glob("slot-*.log"))
+    assert sorted(line for line in said.splitlines() if line.startswith("rank")) == ["rank 0 of 2: 1", "rank 1 of 2: 1"]
 
 
 def test_a_pilot_that_dies_is_replaced_and_recorded(start, queue):

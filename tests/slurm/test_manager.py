@@ -9,7 +9,9 @@ from jobflow import Flow
 from slurm_lab import wait_until
 from trivial import fail
 
-from sodalyte.launchers.slurm.manager import in_charge, set_workers
+from sodalyte.database import open_database
+from sodalyte.launchers.slurm.manager import Manager, in_charge, set_workers
+from sodalyte.launchers.slurm.queue import Queue
 
 
 @pytest.fixture
@@ -122,6 +124,20 @@ def test_allocations_that_fail_are_not_repeated_for_ever(make_campaign):
     assert campaign.state().state == "allocations fail"
     assert "no module vasp" in campaign.state().message
     assert "exit status 3" in campaign.state().message
+
+
+def test_a_result_that_the_database_refuses_is_told_once(make_campaign, lab):
+    campaign = make_campaign()
+    refused = campaign.settings.root / "spool" / f"{'0' * 32}-1.bson"
+    refused.mkdir(parents=True)
+    said = []
+    with open_database(campaign.database) as database:
+        manager = Manager(campaign.settings, database, queue=Queue(environment=lab.environment), tell=said.append)
+        campaign.settings.folder.mkdir(parents=True)
+        assert [manager.step().state for _ in range(2)] == ["complete", "complete"]
+    (sentence,) = said
+    assert sentence.startswith("refused by the database")
+    assert str(refused) in sentence
 
 
 def test_one_manager_at_a_time(make_campaign):

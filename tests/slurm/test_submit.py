@@ -11,10 +11,13 @@ import pymongo
 import pytest
 import yaml
 from slurm_lab import wait_until
+from typer.testing import CliRunner
 
 from sodalyte.campaign import load_campaign
+from sodalyte.cli import app
 from sodalyte.configuration import exported
 from sodalyte.database import load_results, open_database
+from sodalyte.errors import EngineError
 from sodalyte.launchers import local
 from sodalyte.launchers.rehearsal.faults import FAULT_FILE
 from sodalyte.launchers.rehearsal.preparation import prepare
@@ -112,6 +115,19 @@ def test_from_the_command_line(sodalyte, tmp_path):
     answer = json.loads(again.stdout)
     assert (again.returncode, answer["state"], answer["added"]) == (0, "complete", 0)
     assert answer["counts"].keys() == {"COMPLETED"}
+    told = sodalyte("status", "sulfides").stdout
+    assert "sulfides on lab: complete" in told
+    assert "none planned: there is no cost model of einstein" in told
+
+
+def test_no_potentials_are_said_before_a_thousand_jobs_say_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("sodalyte.inputs.vasp.potcars.SETTINGS", {})
+    monkeypatch.delenv("SODALYTE_POTCARS", raising=False)
+    (tmp_path / "sodalyte.toml").write_text(CLUSTER)
+    path = write_campaign(tmp_path, engine="vasp")
+    words = ["submit", str(path), "--cluster", "lab", "--workspace", str(tmp_path), "--database", "mongodb://nowhere"]
+    with pytest.raises(EngineError, match="no POTCAR library is set"):
+        CliRunner().invoke(app, words, catch_exceptions=False, standalone_mode=False)
 
 
 def test_a_walltime_too_short_for_any_job_is_refused(sodalyte, tmp_path):
@@ -128,7 +144,7 @@ def test_detached_and_taken_up(sodalyte, tmp_path):
     first = sodalyte("submit", path, "--cluster", "lab", "--detach", "--json")
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout)["added"] > 0
-    log = tmp_path / "work" / "slurm" / "sulfides" / "manager.log"
+    log = tmp_path / "work" / "slurm" / "lab" / "sulfides" / "manager.log"
     wait_until(lambda: "submitted" in log.read_text(), seconds=60)
     again = sodalyte("submit", path, "--cluster", "lab", "--workers", "2", "--json")
     answer = json.loads(again.stdout)

@@ -58,11 +58,10 @@ def retry(collections: Collections, query: dict[str, Any]) -> int:
     chosen = _selected(collections, query, (FIZZLED, DEFUSED))
     for key, numbers in chosen.items():
         incomplete = _below(collections, key, numbers)
-        fields = {"fw_id": 1, "launches": 1, f"spec.{OWN}.attempts": 1}
+        fields = {"fw_id": 1, "launches": 1}
         for document in collections.fireworks.find({"fw_id": {"$in": numbers + incomplete}}, fields):
-            spent = [attempt | {"counted": False} for attempt in document["spec"].get(OWN, {}).get("attempts", ())]
             change: dict[str, Any] = {
-                "$set": {"launches": [], f"spec.{OWN}.attempts": spent, f"spec.{OWN}.tried": 0},
+                "$set": {"launches": [], f"spec.{OWN}.ends": {}},
                 "$push": {"archived_launches": {"$each": document["launches"]}},
                 "$unset": {f"spec.{OWN}.incomplete": True, "spec._fizzled_parents": True},
             }

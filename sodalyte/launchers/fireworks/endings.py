@@ -18,15 +18,16 @@ from sodalyte.launchers.fireworks.records import (
     CANCELLED,
     COMPLETED,
     FIZZLED,
-    MAX_ATTEMPTS,
     READY,
+    RELEASED,
     RUNNING,
     WAITING,
     Claim,
     Pilot,
     Running,
 )
-from sodalyte.launchers.outcomes import finished_outcomes
+from sodalyte.launchers.outcomes import NOTHING, finished_outcomes
+from sodalyte.launchers.policy import Room, remedy
 
 if TYPE_CHECKING:
     from sodalyte.database import Database
@@ -41,14 +42,17 @@ class Ending:
 
     cause: str
     reason: str
-    retry: bool | None
-    counted: bool = True
+    retry: bool
     overrides: dict[str, float] = field(default_factory=dict)
     stacktrace: str = ""
 
-    def retries(self, claim: Claim) -> bool:
-        """Whether the job runs again."""
-        return claim.attempt < MAX_ATTEMPTS if self.retry is None else self.retry
+    @classmethod
+    def by_policy(
+        cls, claim: Claim, cause: str, reason: str, *, room: Room | None = None, hours: float = 0.0
+    ) -> Ending:
+        """Return the end of a claim with what :data:`~sodalyte.launchers.policy.POLICY` says is to follow."""
+        again, needs = remedy(cause, ends=claim.ends, room=room, hours=hours)
+        return cls(cause, reason, retry=again, overrides=needs)
 
 
 def as_claim(document: dict[str, Any], launch_id: int) -> Claim:
@@ -69,7 +73,7 @@ def as_claim(document: dict[str, Any], launch_id: int) -> Claim:
         material=spec.get("material", ""),
         stage=spec.get("stage", ""),
         priority=spec.get("_priority", 0),
-        attempt=1 + own.get("tried", 0),
+        ends=own.get("ends", {}),
         incomplete=bool(own.get("incomplete") or spec.get("_fizzled_parents")),
         shared=own.get("shared", False),
         alone=own.get("alone", False),
@@ -109,16 +113,15 @@ def _follow_success(collections: Collections, claim: Claim, outcome: Outcome) ->
 
 def end(collections: Collections, claim: Claim, ending: Ending) -> bool:
     """End a claim without an answer; see :meth:`Launchpad.fail` and :meth:`Launchpad.release`."""
-    retry = ending.retries(claim)
-    state = FIZZLED if ending.counted else ARCHIVED
+    state = ARCHIVED if ending.cause == RELEASED else FIZZLED
     changes = _lasted(claim) | {
         "action": action_document(reason=f"{ending.cause}: {ending.reason}", stacktrace=ending.stacktrace),
-        "sodalyte.end": _as_document(ending) | {"retry": retry},
+        "sodalyte.end": _as_document(ending),
     }
     if not _end_launch(collections, claim.launch_id, state, changes):
         _finish(collections, claim)
         return False
-    _follow_failure(collections, claim, ending, retry=retry)
+    _follow_failure(collections, claim, ending)
     return True
 
 
@@ -128,10 +131,10 @@ def _finish(collections: Collections, claim: Claim) -> None:
     known = launch.get("sodalyte", {}).get("end")
     current = {"fw_id": claim.fw_id, "launches": claim.launch_id, "state": RUNNING}
     if known and launch["state"] != COMPLETED and collections.fireworks.find_one(current, {"_id": 1}) is not None:
-        _follow_failure(collections, claim, Ending(**known), retry=known["retry"])
+        _follow_failure(collections, claim, Ending(**known))
 
 
-def _follow_failure(collections: Collections, claim: Claim, ending: Ending, *, retry: bool) -> None:
+def _follow_failure(collections: Collections, claim: Claim, ending: Ending) -> None:
     launch = _launch(collections, claim.launch_id)
     seen = launch.get("sodalyte", {})
     attempt = {
@@ -141,30 +144,32 @@ def _follow_failure(collections: Collections, claim: Claim, ending: Ending, *, r
         "launch_id": claim.launch_id,
         "slurm_job": seen.get("slurm_job", ""),
         "node": seen.get("node") or seen.get("host", ""),
-        "counted": ending.counted,
     }
     attempts = {f"spec.{OWN}.attempts": {"$each": [attempt], "$slice": -_KEPT_ATTEMPTS}}
     change: dict[str, Any] = {
-        "$set": {"state": READY if retry else FIZZLED, "updated_on": now()},
+        "$set": {"state": READY if ending.retry else FIZZLED, "updated_on": now()},
         "$unset": {f"spec.{OWN}.claim": True},
         "$push": attempts,
-        "$inc": {f"spec.{OWN}.tried": int(ending.counted)},
     }
+    if ending.cause != RELEASED:
+        change["$inc"] = {f"spec.{OWN}.ends.{ending.cause}": 1}
     change["$set"] |= {f"spec.{OWN}.overrides.{name}": value for name, value in ending.overrides.items()}
     if progress := seen.get("progress"):
         change["$set"][f"spec.{OWN}.progress"] = progress
-    if retry:
+    if ending.retry:
         change["$push"]["archived_launches"] = claim.launch_id
         change["$pull"] = {"launches": claim.launch_id}
     else:
         record_failure(collections, claim)
     query = {"fw_id": claim.fw_id, "launches": claim.launch_id, "state": RUNNING}
     collections.fireworks.update_one(query, change)
-    if not retry:
+    if not ending.retry:
         settle(collections, key_of_workflow(collections, claim))
 
 
-def lost(collections: Collections, database: Database, run: Running, ending: Ending) -> bool:
+def lost(
+    collections: Collections, database: Database, run: Running, cause: str, reason: str, *, room: Room | None = None
+) -> bool:
     """See :meth:`Launchpad.lost`."""
     claim = claim_of(collections, run)
     if claim is None:
@@ -172,13 +177,20 @@ def lost(collections: Collections, database: Database, run: Running, ending: End
     if not run.launch_state:
         _insert_launch(collections, run)
     outcome = finished_outcomes(database, [run.uuid]).get((run.uuid, run.index))
-    return complete(collections, claim, outcome) if outcome is not None else end(collections, claim, ending)
+    if outcome is not None:
+        return complete(collections, claim, outcome)
+    if cause == RELEASED:
+        return end(collections, claim, Ending(RELEASED, reason, retry=True))
+    started = datetime.fromisoformat(run.started).timestamp() if run.started else 0.0
+    hours = (run.deadline - started) / 3600 if run.deadline and started else 0.0
+    return end(collections, claim, Ending.by_policy(claim, cause, reason, room=room, hours=hours))
 
 
 def _insert_launch(collections: Collections, run: Running) -> None:
     """Insert the launch of a claim that was cut short; then its pilot cannot insert it any more, should it live on."""
     signed = {
-        name: getattr(run, name) for name in ("slot", "host", "pid", "slurm_job", "slurm_step", "node", "deadline")
+        name: getattr(run, name)
+        for name in ("slot", "host", "pid", "cluster", "slurm_job", "slurm_step", "node", "cores", "deadline")
     }
     pilot = Pilot(uuid=run.pilot, **signed)
     launch = launch_document(run.launch_id, run.fw_id, pilot, folder="", attempt=run.attempt)
@@ -199,11 +211,11 @@ def repair(collections: Collections, database: Database) -> int:
         repaired += 1
         if run.launch_state == COMPLETED:
             kept = launch.get("outcome")
-            outcome = kept or finished_outcomes(database, [run.uuid]).get((run.uuid, run.index)) or _nothing()
+            outcome = kept or finished_outcomes(database, [run.uuid]).get((run.uuid, run.index)) or NOTHING
             _follow_success(collections, claim, outcome)
         else:
             known = launch.get("end") or {"cause": "crash", "reason": "ended by FireWorks", "retry": False}
-            _follow_failure(collections, claim, Ending(**known), retry=known["retry"])
+            _follow_failure(collections, claim, Ending(**known))
     return repaired
 
 
@@ -224,7 +236,8 @@ def _running(document: dict[str, Any], launches: dict[int, dict[str, Any]]) -> R
     launch = launches.get(number, {})
     spec = document["spec"]
     own = spec.get(OWN, {})
-    signed = own.get("claim", {}) | launch.get("sodalyte", {})
+    # the claim is older than a launch without our mark, which is rlaunch's
+    signed = launch.get("sodalyte", {}) if launch else own.get("claim", {})
     return Running(
         fw_id=document["fw_id"],
         launch_id=number,
@@ -240,9 +253,11 @@ def _running(document: dict[str, Any], launches: dict[int, dict[str, Any]]) -> R
         host=signed.get("host") or launch.get("host", ""),
         pid=signed.get("pid", 0),
         slot=signed.get("slot", 0),
+        cluster=signed.get("cluster", ""),
         slurm_job=signed.get("slurm_job", ""),
         slurm_step=signed.get("slurm_step", ""),
         node=signed.get("node", ""),
+        cores=signed.get("cores"),
         deadline=signed.get("deadline"),
         started=signed.get("started") or str(document["updated_on"]),
         heartbeat=signed.get("heartbeat") or str(document["updated_on"]),
@@ -281,13 +296,9 @@ def _as_document(ending: Ending) -> dict[str, Any]:
     return {
         "cause": ending.cause,
         "reason": ending.reason,
-        "counted": ending.counted,
+        "retry": ending.retry,
         "overrides": ending.overrides,
     }
-
-
-def _nothing() -> Outcome:
-    return {"replace": None, "detour": None, "addition": None, "stop_children": False, "stop_jobflow": False}
 
 
 def is_cancelled(collections: Collections, claim: Claim) -> bool:

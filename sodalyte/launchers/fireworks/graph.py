@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 from pymongo import UpdateMany
-from pymongo.errors import BulkWriteError
 
+from sodalyte.database.store import insert_missing
 from sodalyte.launchers.fireworks.documents import OWN, firework_document, key_of, link, now, reverse
 from sodalyte.launchers.fireworks.records import COMPLETED, DEFUSED, FIZZLED, PAUSED, READY, RUNNING, WAITING, Claim
 
@@ -48,14 +48,6 @@ class Collections:
         """Return the first of ``count`` new numbers for fireworks (``fw``) or launches (``launch``)."""
         found = self.numbers.find_one_and_update({}, {"$inc": {f"next_{kind}_id": count}})
         return int(found[f"next_{kind}_id"])
-
-    def insert_missing(self, documents: list[dict[str, Any]], collection: Any = None) -> None:
-        """Insert documents, fireworks if nothing else is said, passing over those that are there."""
-        try:
-            (self.fireworks if collection is None else collection).insert_many(documents, ordered=False)
-        except BulkWriteError as error:
-            if any(failure["code"] != 11000 for failure in error.details["writeErrors"]):
-                raise
 
 
 @dataclass
@@ -341,7 +333,7 @@ def _insert(
             for job, _ in jobs
             if (job.uuid, job.index) in missing
         ]
-        collections.insert_missing(documents)
+        insert_missing(collections.fireworks, documents)
         found = collections.fireworks.find({"_id": {"$in": list(keys)}}, {"fw_id": 1})
         numbers = {keys[document["_id"]]: document["fw_id"] for document in found}
     links = link(jobs, numbers)

@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sodalyte.database.store import Indexes, declare_indexes
 from sodalyte.launchers.fireworks.documents import OWN
 
 if TYPE_CHECKING:
     from sodalyte.database import Database
 
-_INDEXES: dict[str, tuple[tuple[tuple[tuple[str, int], ...], bool], ...]] = {
+_INDEXES: Indexes = {
     "fireworks": (
-        ((("fw_id", 1),), True),
-        ((("state", 1), ("spec._priority", -1), ("fw_id", 1)), False),
-        ((("spec.job_uuid", 1),), False),
-        ((("spec.campaign", 1), ("state", 1), ("updated_on", -1)), False),
-        (((f"spec.{OWN}.blocked", 1),), False),
-        ((("spec.campaign", 1), ("spec.material", 1), ("spec.stage", 1), ("state", 1)), False),
+        (("fw_id",), True),
+        (("state", "-spec._priority", "fw_id"), False),
+        (("spec.job_uuid",), False),
+        (("spec.campaign", "state", "-updated_on"), False),
+        ((f"spec.{OWN}.blocked",), False),
+        (("spec.campaign", "spec.material", "spec.stage", "state"), False),
     ),
     "launches": (
-        ((("launch_id", 1),), True),
-        ((("fw_id", 1),), False),
-        ((("sodalyte.stage", 1),), False),
-        ((("sodalyte.campaign", 1), ("state", 1), ("time_end", 1), ("runtime_secs", 1)), False),
+        (("launch_id",), True),
+        (("fw_id",), False),
+        (("sodalyte.stage",), False),
+        (("sodalyte.campaign", "state", "time_end", "runtime_secs", "sodalyte.cores"), False),
     ),
-    "workflows": (((("nodes", 1),), False), ((("name", 1),), False)),
+    "workflows": ((("nodes",), False), (("name",), False)),
 }
 
 
 def prepare(database: Database) -> None:
     """Make the indexes and counters that are missing."""
-    for name, indexes in _INDEXES.items():
-        collection = database.collection(name)
-        declared = {tuple(map(tuple, index["key"])) for index in collection.index_information().values()}
-        for keys, unique in indexes:
-            if keys not in declared:
-                collection.create_index(list(keys), unique=unique)
+    declare_indexes(database, _INDEXES)
     numbers = database.collection("fw_id_assigner")
     if numbers.find_one({}) is None:
         first = {"next_fw_id": 1, "next_launch_id": 1}

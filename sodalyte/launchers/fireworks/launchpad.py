@@ -20,11 +20,13 @@ import itertools
 import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
 
+from sodalyte.database.store import insert_missing
 from sodalyte.launchers.fireworks import control, endings
 from sodalyte.launchers.fireworks.documents import (
     OWN,
@@ -43,6 +45,7 @@ from sodalyte.launchers.fireworks.indexes import prepare
 from sodalyte.launchers.fireworks.records import (
     COMPLETED,
     READY,
+    RELEASED,
     RUNNING,
     WAITING,
     Added,
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
 
     from sodalyte.database import Database
     from sodalyte.launchers.outcomes import Outcome
+    from sodalyte.launchers.policy import Room
 
 _BATCH = 2000
 _NUMBERS_AT_ONCE = 10
@@ -121,7 +125,7 @@ class Launchpad:
                 documents.append(
                     workflow_document(key, links, campaign=campaign, digest=digests[key][1], material=piece.material)
                 )
-            self.collections.insert_missing(documents, self.collections.workflows)
+            insert_missing(self.collections.workflows, documents)
             known |= {found["_id"]: found for found in self._workflows(new, fields)}
         begun = [key for key, found in known.items() if not found.get("sodalyte", {}).get("added", True)]
         uuids = [job.uuid for key in begun for job, _ in digests[key][0].jobs]
@@ -135,7 +139,7 @@ class Launchpad:
         ]
         for state in (WAITING, READY):  # parents last: one that can be claimed finds its children there
             if chosen := [document for document in fireworks if document["state"] == state]:
-                self.collections.insert_missing(chosen)
+                insert_missing(self.collections.fireworks, chosen)
         if begun:
             self.collections.workflows.update_many({"_id": {"$in": begun}}, {"$set": {"sodalyte.added": True}})
         total = sum(len(piece.jobs) for piece, _ in digests.values())
@@ -260,8 +264,8 @@ class Launchpad:
         cause: str,
         reason: str,
         *,
-        retry: bool | None = False,
-        overrides: dict[str, float] | None = None,
+        room: Room | None = None,
+        hours: float = 0.0,
         stacktrace: str = "",
     ) -> bool:
         """Record that a claim's job ended without an answer; False if the claim is no longer current.
@@ -269,21 +273,19 @@ class Launchpad:
         Parameters
         ----------
         cause
-            A named end: ``error``, ``crash``, ``OUT_OF_MEMORY``, ...
+            A named end, whose row of :data:`~sodalyte.launchers.policy.POLICY` says what follows; without one it is
+            final.
         reason
             In a sentence.
-        retry
-            Whether it goes back to the queue; None lets it until there were ``MAX_ATTEMPTS`` attempts.
-        overrides
-            What the next attempt asks for (hours, memory).
+        room, hours
+            What the job had, and the time until the limit of its allocation.
         """
-        ending = endings.Ending(cause, reason, retry=retry, overrides=overrides or {}, stacktrace=stacktrace)
-        return endings.end(self.collections, claim, ending)
+        ending = endings.Ending.by_policy(claim, cause, reason, room=room, hours=hours)
+        return endings.end(self.collections, claim, replace(ending, stacktrace=stacktrace))
 
-    def release(self, claim: Claim, reason: str, *, count_attempt: bool = False) -> bool:
+    def release(self, claim: Claim, reason: str) -> bool:
         """Give a claim back: the firework is READY again; False if the claim is no longer current."""
-        ending = endings.Ending("released", reason, retry=True, counted=count_attempt)
-        return endings.end(self.collections, claim, ending)
+        return endings.end(self.collections, claim, endings.Ending(RELEASED, reason, retry=True))
 
     # --- reconciling ------------------------------------------------------------------------------------------
 
@@ -291,23 +293,14 @@ class Launchpad:
         """Return all fireworks in state RUNNING; ``query`` restricts them, on fields of the firework."""
         return endings.running(self.collections, query)
 
-    def lost(
-        self,
-        run: Running,
-        cause: str,
-        reason: str,
-        *,
-        retry: bool | None = None,
-        overrides: dict[str, float] | None = None,
-        counted: bool = True,
-    ) -> bool:
+    def lost(self, run: Running, cause: str, reason: str, *, room: Room | None = None) -> bool:
         """Record that a running firework has no process any more; False if it ended by itself meanwhile.
 
         Only who has looked at the process may say so: Slurm's records, or on this host the process table. A job that is
-        finished in the store counts as completed. What is not ``counted`` is not the job's fault: a failed node, say.
+        finished in the store counts as completed; of any other, :data:`~sodalyte.launchers.policy.POLICY` says what
+        follows.
         """
-        ending = endings.Ending(cause, reason, retry=retry, overrides=overrides or {}, counted=counted)
-        return endings.lost(self.collections, self.database, run, ending)
+        return endings.lost(self.collections, self.database, run, cause, reason, room=room)
 
     def reconcile_here(self, **query: Any) -> int:
         """Declare lost what pilots ran that have died on this host, outside Slurm; return how many fireworks."""
@@ -323,8 +316,9 @@ class Launchpad:
     def disown(self, pilot: Pilot, keep: Claim | None = None) -> int:
         """Give back what ``pilot`` has claimed without knowing, its connection having failed; return how many."""
         query = {f"spec.{OWN}.claim.pilot": pilot.uuid}
-        stray = [run for run in self.running(**query) if keep is None or run.launch_id != keep.launch_id]
-        return sum(self.lost(run, "released", "claimed by accident", retry=True, counted=False) for run in stray)
+        mine = [run for run in self.running(**query) if run.pilot == pilot.uuid]
+        stray = [run for run in mine if keep is None or run.launch_id != keep.launch_id]
+        return sum(self.lost(run, RELEASED, "claimed by accident") for run in stray)
 
     def repair(self) -> int:
         """Finish what a process that died left half done; return for how many fireworks."""

@@ -5,17 +5,15 @@ All is asked of the launchpad's indexes, so that it takes a fraction of a second
 
 from __future__ import annotations
 
-import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sodalyte.launchers.fireworks.documents import OWN
-from sodalyte.launchers.fireworks.records import COMPLETED, FIZZLED, STATES, WAITING, Running
+from sodalyte.launchers.fireworks.records import COMPLETED, FIZZLED, RUNNING, STATES, WAITING, Running
 
 if TYPE_CHECKING:
     from sodalyte.database import Database
@@ -53,7 +51,7 @@ class Throughput:
     job_hours
         Hours that all its launches have taken, failed ones among them.
     core_hours
-        The same times the cores of a slot, None where those are not known.
+        The same times the cores that each had, None where those are not known.
     """
 
     per_hour: float
@@ -83,6 +81,10 @@ class Overview:
         stages = [{"$group": {"_id": "$spec.campaign", "n": {"$sum": 1}}}]
         return sorted(str(group["_id"]) for group in self._fireworks.aggregate(stages) if group["_id"])
 
+    def names(self) -> list[str]:
+        """Return the names of the campaigns that are looked at."""
+        return self.campaigns() if self.campaign is None else [self.campaign]
+
     def counts(self, by: Sequence[str] = ("campaign",)) -> dict[tuple[str, ...], Counter[str]]:
         """Return how many fireworks are in each state, for every combination of ``by`` (see ``GROUPINGS``)."""
         wanted = {name: f"${_FIELDS[name]}" for name in (*by, "state")}
@@ -110,40 +112,30 @@ class Overview:
 
         return sorted(Launchpad(self._database).running(**self._match), key=lambda run: run.started)
 
-    def throughput(self, *, window: float = 1.0, root: Path | None = None) -> Throughput:
-        """Return what was done.
+    def throughput(self, *, window: float = 1.0) -> Throughput:
+        """Return what was done, with what running jobs have taken so far.
 
         Parameters
         ----------
         window
             Hours over which the rate is taken.
-        root
-            Folder of the runs, beside which the settings of the campaign's allocations are.
         """
         match: dict[str, Any] = {} if self.campaign is None else {"sodalyte.campaign": self.campaign}
         since = (datetime.now(UTC) - timedelta(hours=window)).isoformat()
         done = self._launches.count_documents(match | {"state": COMPLETED, "time_end": {"$gte": since}})
-        stages = [{"$match": match}, {"$group": {"_id": "$sodalyte.campaign", "seconds": {"$sum": "$runtime_secs"}}}]
-        hours = {str(group["_id"]): group["seconds"] / 3600 for group in self._launches.aggregate(stages)}
-        cores = {name: cores_per_job(root, name) if root else None for name in hours}
-        known = all(number is not None for number in cores.values())
+        stages = [{"$match": match}, {"$group": {"_id": "$sodalyte.cores", "seconds": {"$sum": "$runtime_secs"}}}]
+        hours: defaultdict[int | None, float] = defaultdict(float)
+        for group in self._launches.aggregate(stages):
+            hours[group["_id"]] += group["seconds"] / 3600
+        for launch in self._launches.find(match | {"state": RUNNING}, {"time_start": 1, "sodalyte.cores": 1}):
+            started = datetime.fromisoformat(launch["time_start"])
+            hours[launch.get("sodalyte", {}).get("cores")] += (datetime.now(UTC) - started).total_seconds() / 3600
         return Throughput(
             per_hour=done / window,
             window=window,
             job_hours=math.fsum(hours.values()),
-            core_hours=math.fsum(hours[name] * (cores[name] or 0) for name in hours) if known else None,
+            core_hours=math.fsum((cores or 0) * spent for cores, spent in hours.items()) if None not in hours else None,
         )
-
-
-def cores_per_job(root: Path, campaign: str) -> float | None:
-    """Return the cores that a job of a campaign has on its cluster, None if it was not submitted to one from here."""
-    from sodalyte.launchers.slurm.settings import SETTINGS, campaign_folder
-
-    try:
-        cluster = json.loads((campaign_folder(root, campaign) / SETTINGS).read_text())["cluster"]
-        return float(cluster.get("nodes", 1) * cluster["cores"] / cluster.get("side_by_side", 1))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def total(counts: dict[tuple[str, ...], Counter[str]]) -> Counter[str]:
@@ -158,7 +150,7 @@ def ordered(counts: Counter[str]) -> dict[str, int]:
 
 _TROUBLE_FIELDS = {
     **dict.fromkeys(("fw_id", "name", "state", "spec.campaign", "spec.material", "spec.stage"), 1),
-    **dict.fromkeys((f"spec.{OWN}.attempts", f"spec.{OWN}.blocked"), 1),
+    **dict.fromkeys((f"spec.{OWN}.attempts", f"spec.{OWN}.ends", f"spec.{OWN}.blocked"), 1),
 }
 
 
@@ -177,7 +169,7 @@ def _trouble(document: dict[str, Any]) -> Trouble:
         state=document["state"],
         cause="blocked" if blocked else last.get("cause", "unknown"),
         reason=str(blocked or last.get("reason", "no reason was recorded")),
-        attempts=len(own.get("attempts") or ()),
+        attempts=sum(own.get("ends", {}).values()),
         slurm_job=last.get("slurm_job", ""),
         node=last.get("node", ""),
     )

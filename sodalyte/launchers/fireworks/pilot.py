@@ -21,9 +21,11 @@ from sodalyte import interruption
 from sodalyte.errors import DatabaseError, SodalyteError
 from sodalyte.launchers.fireworks.child import Child
 from sodalyte.launchers.fireworks.progress import read_progress
-from sodalyte.launchers.fireworks.records import PILOT_MEMORY, Pilot
+from sodalyte.launchers.fireworks.records import Pilot
 from sodalyte.launchers.fireworks.settings import Settings
+from sodalyte.launchers.memory import oom_kills
 from sodalyte.launchers.orphans import OWNER, end_orphans
+from sodalyte.launchers.policy import Room
 
 if TYPE_CHECKING:
     from sodalyte.database import Database
@@ -58,8 +60,9 @@ class Work:
         self._child = child
         self._me = me
         self._held: dict[int, tuple[float, float]] = {}
-        self._too_long: tuple[float, list[str]] = (-_ESTIMATE_AGE, [])
-        self._memory = float(os.environ.get(PILOT_MEMORY) or 0) or None
+        self._needed: tuple[float, dict[str, float]] = (-_ESTIMATE_AGE, {})
+        self._room = Room.here()
+        self._oom_kills = 0
         self.finished = 0
 
     def run(self) -> None:
@@ -95,7 +98,7 @@ class Work:
                 campaign=self._settings.campaign or None,
                 avoid=[number for number, (until, _) in self._held.items() if until > now],
                 stages=self._stages_too_long(),
-                memory=self._memory,
+                memory=self._room.memory,
                 hours=None if left == float("inf") else left / 3600 / _HOURS_SPENT,
                 root=str(self._settings.root),
             )
@@ -107,12 +110,10 @@ class Work:
         left = self._time_left()
         if left == float("inf"):
             return []
-        looked, _ = self._too_long
-        if time.monotonic() - looked > _ESTIMATE_AGE:
-            needed = self._persist(self._launchpad.seconds_needed)
-            stages = [stage for stage, seconds in needed.items() if _MARGIN * seconds > left]
-            self._too_long = time.monotonic(), [stage for stage in stages if stage not in _STOPPABLE]
-        return self._too_long[1]
+        if time.monotonic() - self._needed[0] > _ESTIMATE_AGE:
+            self._needed = time.monotonic(), self._persist(self._launchpad.seconds_needed)
+        needed = self._needed[1].items()
+        return [stage for stage, seconds in needed if stage not in _STOPPABLE and _MARGIN * seconds > left]
 
     def _fly(self, claim: Claim) -> None:
         """Run a claimed job and record how it ended; one that is kept on the disk is delivered instead."""
@@ -120,6 +121,7 @@ class Work:
 
         if spool.file_of(self._settings.root, *claim.identity).exists() and self._deliver(claim):
             return
+        self._oom_kills = oom_kills()
         self._child.give(claim)
         answer = self._wait(claim)
         if answer is None:
@@ -139,25 +141,20 @@ class Work:
                 self._persist(lambda: self._launchpad.release(claim, "its kept output is damaged"), claim)
         elif "held" in answer:
             _, waited = self._held.get(claim.fw_id, (0.0, _HELD_FIRST / 2))
-            self._held[claim.fw_id] = (
-                time.monotonic() + min(2 * waited, _HELD_LONGEST),
-                min(2 * waited, _HELD_LONGEST),
-            )
+            pause = min(2 * waited, _HELD_LONGEST)
+            self._held[claim.fw_id] = time.monotonic() + pause, pause
             self._persist(lambda: self._launchpad.release(claim, answer["held"]), claim)
         elif "stopped" in answer or "away" in answer:
             reason = answer.get("stopped") or answer["away"]
             self._persist(lambda: self._launchpad.release(claim, reason), claim)
         else:
-            self._failed(claim, answer)
+            self._failed(claim, answer["cause"], answer["error"], stacktrace=answer["traceback"])
 
-    def _failed(self, claim: Claim, answer: dict[str, Any]) -> None:
-        cause, reason = answer["cause"], answer["error"]
-        again = None if cause == "OUT_OF_MEMORY" else False
-        more = {"memory": 2 * self._memory} if again is None and self._memory else {}
+    def _failed(self, claim: Claim, cause: str, reason: str, *, stacktrace: str = "") -> None:
+        deadline = self._me.deadline
+        hours = (deadline - claim.started) / 3600 if deadline else 0.0
         self._persist(
-            lambda: self._launchpad.fail(
-                claim, cause, reason, retry=again, overrides=more, stacktrace=answer["traceback"]
-            ),
+            lambda: self._launchpad.fail(claim, cause, reason, room=self._room, hours=hours, stacktrace=stacktrace),
             claim,
         )
 
@@ -166,7 +163,10 @@ class Work:
         how = self._child.bury()
         self._end_orphans(claim)
         reason = f"its process ended with {how}" if how.startswith("exit") else f"its process was {how}"
-        self._persist(lambda: self._launchpad.fail(claim, "CRASHED", reason, retry=None), claim)
+        if oom_kills() > self._oom_kills:
+            self._failed(claim, "OUT_OF_MEMORY", f"the kernel killed it for want of memory: {reason}")
+        else:
+            self._failed(claim, "CRASHED", reason)
         self._restart()
 
     def _restart(self) -> None:
@@ -198,8 +198,7 @@ class Work:
         self._note_progress(claim)
         self._child.end(grace=2.0)
         interruption.request_stop()
-        reason = "it did not stop before the time limit"
-        self._persist(lambda: self._launchpad.fail(claim, "TIMEOUT", reason, retry=None), claim)
+        self._failed(claim, "TIMEOUT", "it did not stop before the time limit")
         self._end_orphans(claim)
 
     def _end_orphans(self, claim: Claim) -> None:

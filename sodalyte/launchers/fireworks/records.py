@@ -9,17 +9,16 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-MAX_ATTEMPTS = 5
-"""Times that a job may end without an answer of its own (crash, node failure, time limit) before it is given up."""
+from sodalyte.launchers.policy import Room
+
+RELEASED = "released"
+"""The cause of an attempt that was given back in order: it counts for nothing."""
 
 CANCELLED = "CANCELLED_BY_USER"
 """The cause of an attempt that somebody cancelled while it ran."""
 
 PILOT = "SODALYTE_PILOT"
 """Environment variable: the name under which whoever started a pilot knows it."""
-
-PILOT_MEMORY = "SODALYTE_PILOT_MEMORY"
-"""Environment variable: MB of a pilot's slot, 0 if unknown."""
 
 WAITING, READY, RUNNING, PAUSED = "WAITING", "READY", "RUNNING", "PAUSED"
 COMPLETED, FIZZLED, DEFUSED, ARCHIVED = "COMPLETED", "FIZZLED", "DEFUSED", "ARCHIVED"
@@ -34,8 +33,10 @@ class Pilot:
     ----------
     slot
         Its number among the pilots of one allocation.
-    slurm_job, slurm_step, node
-        Where Slurm runs it; empty without Slurm.
+    cluster, slurm_job, slurm_step, node
+        Where Slurm runs it, ``cluster`` by Slurm's own name for itself; empty without Slurm.
+    cores
+        Of its slot, if they are known.
     host, pid
         Of the process.
     deadline
@@ -46,9 +47,11 @@ class Pilot:
     host: str
     pid: int
     slot: int = 0
+    cluster: str = ""
     slurm_job: str = ""
     slurm_step: str = ""
     node: str = ""
+    cores: int | None = None
     deadline: float | None = None
 
     @classmethod
@@ -56,13 +59,15 @@ class Pilot:
         """Describe this process; what Slurm says about it is taken from the environment."""
         environment = os.environ
         return cls(
-            uuid=environment.get("SODALYTE_PILOT") or str(uuid.uuid4()),
+            uuid=environment.get(PILOT) or str(uuid.uuid4()),
             host=socket.gethostname(),
             pid=os.getpid(),
             slot=slot,
+            cluster=environment.get("SLURM_CLUSTER_NAME", ""),
             slurm_job=environment.get("SLURM_JOB_ID", ""),
             slurm_step=environment.get("SLURM_STEP_ID", ""),
             node=environment.get("SLURMD_NODENAME", ""),
+            cores=Room.here().cores,
             deadline=deadline,
         )
 
@@ -85,8 +90,8 @@ class Claim:
         Key of the workflow's document, hexadecimal; empty if FireWorks itself added the firework.
     job
         The jobflow job as JSON.
-    attempt
-        One for the first.
+    ends
+        How often it came to which end before.
     incomplete
         Whether it runs although a parent failed.
     overrides
@@ -112,7 +117,7 @@ class Claim:
     material: str = ""
     stage: str = ""
     priority: float = 0
-    attempt: int = 1
+    ends: dict[str, int] = field(default_factory=dict)
     incomplete: bool = False
     shared: bool = False
     alone: bool = False
@@ -125,6 +130,11 @@ class Claim:
     def identity(self) -> tuple[str, int]:
         """The job's uuid and index."""
         return self.uuid, self.index
+
+    @property
+    def attempt(self) -> int:
+        """One for the first."""
+        return 1 + sum(self.ends.values())
 
 
 @dataclass(frozen=True)
@@ -149,9 +159,11 @@ class Running:
     host: str
     pid: int
     slot: int
+    cluster: str
     slurm_job: str
     slurm_step: str
     node: str
+    cores: int | None
     deadline: float | None
     started: str
     heartbeat: str

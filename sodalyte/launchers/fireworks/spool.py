@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from bson.errors import BSONError
 
 from sodalyte.database import Database
 from sodalyte.errors import DatabaseError
-from sodalyte.launchers.outcomes import OUTCOME, Outcome, Record, is_away
+from sodalyte.launchers.outcomes import NOTHING, OUTCOME, Outcome, Record, is_away
 
 FOLDER = "spool"
 _SUFFIX = ".bson"
@@ -89,8 +90,8 @@ def waiting(root: Path) -> list[Path]:
     return sorted((root / FOLDER).glob(f"*{_SUFFIX}"))
 
 
-def deliver(database: Database, root: Path) -> Delivered:
-    """Store what the spool of ``root`` holds, tell the launchpad, and remove the files.
+def deliver(database: Database, root: Path, *, skip: Collection[Path] = ()) -> Delivered:
+    """Store what the spool of ``root`` holds but for ``skip``, tell the launchpad, and remove the files.
 
     One file that cannot be delivered does not hold up the others.
 
@@ -103,6 +104,8 @@ def deliver(database: Database, root: Path) -> Delivered:
     damaged = []
     refused = []
     for path in waiting(root):
+        if path in skip:
+            continue
         try:
             content = _read(path)
         except FileNotFoundError:
@@ -171,5 +174,4 @@ def _deliver(database: Database, content: dict[str, Any]) -> None:
     claimed = {"fw_id": content["fw_id"], "launches": content["launch_id"], "state": "RUNNING"}
     firework = launchpad.collections.fireworks.find_one(claimed)
     if firework is not None:
-        nothing = Outcome(replace=None, detour=None, addition=None, stop_children=False, stop_jobflow=False)
-        launchpad.complete(as_claim(firework, content["launch_id"]), outcome or nothing)
+        launchpad.complete(as_claim(firework, content["launch_id"]), outcome or NOTHING)

@@ -14,15 +14,17 @@ import subprocess
 import sys
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sodalyte.configuration import VASP_COMMAND, VASP_GAMMA_COMMAND
+from sodalyte.configuration import GPAW_COMMAND, VASP_COMMAND, VASP_GAMMA_COMMAND
 from sodalyte.interruption import DEADLINE
+from sodalyte.launchers.policy import ROOM, Room
 from sodalyte.launchers.slurm.placement import Slot, slots
 from sodalyte.launchers.slurm.queue import Queue, UnreachableError
+from sodalyte.launchers.slurm.settings import ROOM_RECORD, SHORTEST
 
 MAX_RESTARTS = 5
 """How often a pilot that dies is replaced in one slot."""
@@ -70,8 +72,9 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 class _Seat:
     """One slot and the pilot in it."""
 
-    def __init__(self, slot: Slot, configuration: dict[str, Any], folder: Path, deadline: float) -> None:
+    def __init__(self, slot: Slot, configuration: dict[str, Any], folder: Path, deadline: float, room: Room) -> None:
         self._slot = slot
+        self._room = replace(room, cores=len(slot.nodes) * slot.cores, memory=slot.memory)
         self._folder = folder
         self._configuration = configuration
         self._deadline = deadline
@@ -96,17 +99,22 @@ class _Seat:
 
     def _environment(self) -> dict[str, str]:
         vasp = self._configuration.get("vasp", {})
-        commands = {VASP_COMMAND: vasp.get("command"), VASP_GAMMA_COMMAND: vasp.get("gamma_command")}
+        environment = self._configuration.get("environment", {})
+        commands = {
+            VASP_COMMAND: vasp.get("command"),
+            VASP_GAMMA_COMMAND: vasp.get("gamma_command"),
+            GPAW_COMMAND: environment.get(GPAW_COMMAND),
+        }
         placed = {
             name: self._slot.vasp(command, ranks=vasp.get("ranks")) for name, command in commands.items() if command
         }
         return {
             **os.environ,
-            **self._configuration.get("environment", {}),
+            **environment,
             **placed,
             DEADLINE: repr(self._deadline),
             "SODALYTE_PILOT": self._pilot,
-            "SODALYTE_PILOT_MEMORY": str(self._slot.memory or 0),
+            ROOM: self._room.as_json(),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(self._slot.cores),
         }
 
@@ -180,9 +188,13 @@ def main() -> None:
         cores=configuration["cores"],
         memory=int(memory) if memory and int(memory) else None,
     )
-    limits = {name: configuration.get(name) for name in ("most_hours", "most_memory")}
-    write_record(folder / "allocation.json", {"memory": min(slot.memory or 0 for slot in places) or None, **limits})
-    seats = [_Seat(slot, configuration, folder, deadline) for slot in places]
+    room = Room(
+        memory=min(slot.memory or 0 for slot in places) or None,
+        hours=max(deadline - time.time() - configuration["warning"] - SHORTEST, 0.0) / 3600,
+        **{name: configuration.get(name) for name in ("most_memory", "most_hours")},
+    )
+    write_record(folder / ROOM_RECORD, asdict(room))
+    seats = [_Seat(slot, configuration, folder, deadline, room) for slot in places]
     told = False
     while sum(seat.attend(stopping=stopping) for seat in seats):
         if stopping and not told:

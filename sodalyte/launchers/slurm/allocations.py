@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sodalyte.launchers.fireworks.documents import OWN
-from sodalyte.launchers.fireworks.records import READY, RUNNING
+from sodalyte.launchers.fireworks.records import READY
 from sodalyte.launchers.slurm.queue import Queue, RefusedError, SlurmJob
 from sodalyte.launchers.slurm.refusals import hopeless
 from sodalyte.launchers.slurm.script import PREFIX, Need, allocation_script, side_by_side
-from sodalyte.launchers.slurm.settings import Settings
+from sodalyte.launchers.slurm.settings import ROOM_RECORD, SHORTEST, Settings, seconds_for_jobs
 
 if TYPE_CHECKING:
     from sodalyte.launchers.fireworks import Launchpad
@@ -22,7 +24,6 @@ AVOIDED_FOR = 3600.0
 """Seconds for which a node that jobs came to grief on is kept out of new allocations."""
 
 _NEED_AGE = 60.0
-_START_UP = 120.0
 _MORE = "-more"
 
 
@@ -53,6 +54,10 @@ class Allocations:
         gone, self._seen = self._seen - present, present
         return list(self._queue.find(gone).values()) if gone else []
 
+    def has_begun(self, job: SlurmJob) -> bool:
+        """Tell whether an allocation came as far as starting pilots."""
+        return (self._settings.folder / job.id / ROOM_RECORD).exists()
+
     def last_words(self, job: SlurmJob) -> str:
         """Return the last line that an allocation's pilots, or else its script, have written."""
         folder = self._settings.folder
@@ -70,13 +75,13 @@ class Allocations:
         """Keep new allocations away from a node for some time."""
         self._avoided[node] = time.time() + AVOIDED_FOR
 
-    def fill(self, counts: Mapping[str, int], *, most: int) -> int:
+    def fill(self, ready: int, *, running: int, most: int) -> int:
         """Submit as many allocations as there is work for; return how many.
 
         Parameters
         ----------
-        counts
-            Fireworks of the campaign in each state.
+        ready, running
+            Fireworks of the campaign that could run, and those that run on this cluster.
         most
             Allocations of this campaign that wait or run, at most. Those of all campaigns together stay within
             ``max_queued``.
@@ -86,6 +91,17 @@ class Allocations:
         RefusedError
             Slurm does not take one.
         """
+        with self._alone():
+            return self._fill(ready, running, most)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep the managers of this workspace's other campaigns from submitting between our count and our own."""
+        with (self._settings.folder.parent / "submission.lock").open("a") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            yield
+
+    def _fill(self, ready: int, running: int, most: int) -> int:
         everyone = self._all()
         name = PREFIX + self._settings.job_name
         ordinary = [job for job in everyone if job.name == name]
@@ -96,7 +112,7 @@ class Allocations:
         if demanding and room > 0:
             wanted = math.ceil(demanding / side_by_side(self._cluster, need)) - len(special)
             submitted += self._submit(min(wanted, room), need, suffix=_MORE)
-        useful = math.ceil((counts[READY] - demanding + counts[RUNNING]) / self._cluster.side_by_side)
+        useful = math.ceil((ready - demanding + running) / self._cluster.side_by_side)
         submitted += self._submit(min(useful - len(ordinary), room - submitted), Need())
         return submitted
 
@@ -117,16 +133,13 @@ class Allocations:
         for document in self._launchpad.collections.fireworks.find(query, {overrides: 1}):
             asked = document["spec"][OWN]["overrides"]
             hours, memory = asked.get("hours", 0.0), int(asked.get("memory", 0))
-            if hours > self._usable_hours(self._cluster.walltime) or memory > (self.slot_memory or math.inf):
+            if hours > seconds_for_jobs(self._cluster) / 3600 or memory > (self.slot_memory or math.inf):
                 needs.append((hours, memory))
         if not needs:
             return Need(), 0
         hours, memory = (max(values) for values in zip(*needs, strict=True))
-        with_start_up = min(hours + (_START_UP + self._cluster.warning) / 3600, self.most_hours)
+        with_start_up = min(hours + (SHORTEST + self._cluster.warning) / 3600, self.most_hours)
         return Need(hours=with_start_up, memory=memory), len(needs)
-
-    def _usable_hours(self, walltime: float) -> float:
-        return walltime - (_START_UP + self._cluster.warning) / 3600
 
     @property
     def slot_memory(self) -> int | None:

@@ -17,11 +17,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from sodalyte.errors import ClusterError, DatabaseError
 from sodalyte.launchers.fireworks import spool
 from sodalyte.launchers.fireworks.records import FIZZLED, PAUSED, READY, RUNNING
+from sodalyte.launchers.policy import POLICY
 from sodalyte.launchers.slurm.allocations import Allocations
 from sodalyte.launchers.slurm.causes import end_of_job
 from sodalyte.launchers.slurm.queue import Queue, RefusedError, SlurmJob, UnreachableError
@@ -38,11 +39,20 @@ PAUSE = 10.0
 MAX_REFUSALS, MAX_PASSING_REFUSALS = 3, 60
 """How often a submission that was refused is tried again while no allocation is left; more often if that can pass."""
 
+REFUSED_AGAIN = 600.0
+"""Seconds after which a kept result that the database refused is offered to it again."""
+
 MAX_FAILURES = 5
 """How many allocations may fail one after the other before no more are submitted."""
 
+_LOCK_TRIES, _LOCK_PAUSE = 10, 0.1  # others who only ask hold the lock for an instant
+
 ENDED = frozenset({"complete", "failed", "paused", "allocations fail"})
 """States in which nothing is left to manage."""
+
+
+class ManagedError(ClusterError):
+    """Another manager is at work on the campaign."""
 
 
 class Manager:
@@ -66,13 +76,15 @@ class Manager:
         self._queue = queue or Queue()
         self._tell = tell
         self._allocations = Allocations(settings, self._queue, self._launchpad)
-        self._reconciler = Reconciler(self._launchpad, self._queue, campaign=settings.campaign, root=settings.root)
+        self._reconciler = Reconciler(self._launchpad, self._queue, campaign=settings.campaign, folder=settings.folder)
+        self._refused_files: dict[Path, float] = {}
         self._refused = 0
         self._most_refusals = MAX_REFUSALS
         self._failures = 0
         self._failure = ""
         self._reached = False
         self._said = ""
+        self._slurm = ""
 
     def run(self, *, pause: float = PAUSE, show: Callable[[State], None] = lambda _: None) -> State:
         """Manage the campaign until it is over, or nothing can run any more, and return how it stands."""
@@ -97,7 +109,10 @@ class Manager:
         except (UnreachableError, RefusedError, DatabaseError) as error:
             self._refused += not self._reached  # later it may come back: allocations work on meanwhile
             name = "the database does not answer" if isinstance(error, DatabaseError) else "Slurm does not answer"
-            state = self._state(name, str(error))
+            advice = (
+                "" if self._reached else "; run this where it does ('sodalyte doctor --cluster' tells), or try later"
+            )
+            state = self._state(name, f"{error}{advice}")
         if state.message and state.message != self._said:
             self._tell(f"{state.state}: {state.message}")
         self._said = state.message
@@ -105,7 +120,8 @@ class Manager:
         return state
 
     def _step(self) -> State:
-        spool.deliver(self._launchpad.database, self.settings.root)
+        self._slurm = self._queue.cluster
+        self._deliver()
         for lost in self._reconciler.reconcile():
             self._tell(lost.sentence)
             self._note(lost)
@@ -118,7 +134,7 @@ class Manager:
             return self._state("allocations fail", message, self._allocations.current(), counts)
         refusal = None
         try:
-            submitted = self._allocations.fill(counts, most=self._most())
+            submitted = self._allocations.fill(counts[READY], running=self._reconciler.running, most=self._most())
         except RefusedError as error:
             refusal = refusal_of(str(error))
         else:
@@ -126,14 +142,29 @@ class Manager:
                 self._tell(f"allocations submitted to {self.settings.cluster_name}: {submitted}")
         return self._judge(refusal, counts)
 
+    def _deliver(self) -> None:
+        """Deliver what jobs kept while the database was away; say once what it does not take."""
+        now = time.monotonic()
+        tried = {path for path, since in self._refused_files.items() if now - since < REFUSED_AGAIN}
+        delivered = spool.deliver(self._launchpad.database, self.settings.root, skip=tried)
+        for path in delivered.damaged:
+            self._tell(f"damaged, its job has to run again: {path}")
+        for path, reason in delivered.refused:
+            if path not in self._refused_files:
+                self._tell(f"refused by the database ({reason}): {path}")
+            self._refused_files[path] = now
+
     def _count_failures(self) -> None:
-        """Count allocations that failed, back from 0 after one that did not."""
+        """Count allocations that failed, or ended before they came to anything; back from 0 after one that did not."""
         for job in self._allocations.ended():
             end = end_of_job(job, job.id)
-            if end is not None and end.cause == "FAILED":
+            if end is None:
+                continue
+            if end.cause == "FAILED" or (job.nodes and not self._allocations.has_begun(job)):
                 self._failures += 1
-                self._failure = f"{end.reason}: {self._allocations.last_words(job)}"
-            elif end is not None and end.cause == "COMPLETED":
+                words = self._allocations.last_words(job) or "it wrote nothing"
+                self._failure = f"{end.reason}: {words}"
+            elif end.cause == "COMPLETED":
                 self._failures = 0
 
     def _judge(self, refusal: Refusal | None, counts: dict[str, int]) -> State:
@@ -158,17 +189,20 @@ class Manager:
         self._queue.cancel(job.label for job in jobs if job.waiting)
         self._queue.warn(job.label for job in jobs if job.state == "RUNNING")
         if counts[PAUSED]:
-            message = f"{counts[PAUSED]} jobs are held back; 'sodalyte resume' lets them run"
+            message = f"{counts[PAUSED]} jobs are held back; 'sodalyte resume' and 'sodalyte submit' let them run"
             return self._state("paused", message, jobs, counts)
         if counts[FIZZLED]:
-            message = f"{counts[FIZZLED]} jobs have no answer; 'sodalyte status' says why, 'sodalyte retry' tries again"
+            message = (
+                f"{counts[FIZZLED]} jobs have no answer; 'sodalyte status' says why, 'sodalyte retry' and "
+                "'sodalyte submit' try again"
+            )
             return self._state("failed", message, jobs, counts)
         return self._state("complete", "", jobs, counts)
 
     def _note(self, lost: Lost) -> None:
         """Take a lost job into account: what it needs now, and which node new allocations should stay away from."""
         self._allocations.look_again()
-        if lost.end.policy.remedy == "another node" and lost.run.node:
+        if POLICY[lost.end.cause].remedy == "another node" and lost.run.node:
             self._allocations.avoid(lost.run.node)
 
     def _most(self) -> int:
@@ -179,9 +213,8 @@ class Manager:
             wanted = self.settings.cluster.max_queued
         return min(wanted, self.settings.cluster.max_queued)
 
-    @staticmethod
     def _state(
-        state: str, message: str, jobs: Sequence[SlurmJob] = (), counts: Mapping[str, int] | None = None
+        self, state: str, message: str, jobs: Sequence[SlurmJob] = (), counts: Mapping[str, int] | None = None
     ) -> State:
         return State(
             state=state,
@@ -192,38 +225,51 @@ class Manager:
             updated=time.time(),
             host=socket.gethostname(),
             pid=os.getpid(),
+            slurm=self._slurm,
         )
 
 
 @contextmanager
 def in_charge(settings: Settings) -> Iterator[None]:
-    """Be the only manager of a campaign.
+    """Be the only manager of a campaign on a cluster.
 
     Raises
     ------
-    ClusterError
+    ManagedError
         Another one is at work.
     """
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    with (settings.folder / LOCK).open("a") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            state = load_state(settings.root, settings.campaign)
+    with _lock_file(settings) as file:
+        for _ in range(_LOCK_TRIES):
+            if _locked(file, fcntl.LOCK_EX):
+                break
+            time.sleep(_LOCK_PAUSE)
+        else:
+            state = load_state(settings.folder)
             where = f" (process {state.pid} on {state.host})" if state else ""
-            raise ClusterError(
-                f"campaign {settings.campaign} has a manager at work{where}; let it, or end it"
-            ) from error
+            raise ManagedError(
+                f"campaign {settings.campaign} has a manager at work on {settings.cluster_name}{where}; "
+                "let it, or end it"
+            )
         yield
 
 
 def is_managed(settings: Settings) -> bool:
     """Tell whether a manager is at work on a campaign."""
+    with _lock_file(settings) as file:
+        return not _locked(file, fcntl.LOCK_SH)
+
+
+def _lock_file(settings: Settings) -> TextIO:
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    return (settings.folder / LOCK).open("a+")
+
+
+def _locked(file: TextIO, how: int) -> bool:
     try:
-        with in_charge(settings):
-            return False
-    except ClusterError:
-        return True
+        fcntl.lockf(file, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def set_workers(settings: Settings, number: int | None) -> None:

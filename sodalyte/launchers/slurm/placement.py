@@ -34,10 +34,12 @@ class Slot:
     def pilot(self, words: Sequence[str], *, name: str) -> list[str]:
         """Return the command that starts a pilot on the slot's first node.
 
-        It overlaps with the steps that the pilot starts: while VASP computes, the pilot only waits.
+        It overlaps with the steps that the pilot starts: while VASP computes, the pilot only waits. It is no parallel
+        program, and must not look like one to those that it runs in its own process.
         """
         return [
             *("srun", "--overlap", "--export=ALL", f"--job-name={name}", "--input=none", "--unbuffered"),
+            "--mpi=none",
             *("--nodes=1", f"--nodelist={self.nodes[0]}", "--ntasks=1", "--ntasks-per-node=1"),
             *(f"--cpus-per-task={self.cores}", f"--mem={self.memory or 0}"),
             *words,

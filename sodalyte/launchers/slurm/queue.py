@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from sodalyte.errors import ClusterError
 
@@ -95,7 +96,6 @@ class Queue:
     def __init__(self, *, timeout: float = TIMEOUT, environment: Mapping[str, str] | None = None) -> None:
         self._timeout = timeout
         self._environment = dict(environment or {})
-        self._accounting: bool | None = None
 
     def ask(self, *words: str, script: str | None = None, environment: Mapping[str, str] | None = None) -> str:
         """Run one command of Slurm and return what it prints.
@@ -202,13 +202,19 @@ class Queue:
         rows = (_pairs(line) for line in self.ask("scontrol", "show", "partition", "--oneliner").splitlines())
         return {row["PartitionName"]: row for row in rows if "PartitionName" in row}
 
+    @cached_property
+    def _site(self) -> dict[str, str]:
+        return self.configuration()
+
     @property
     def has_accounting(self) -> bool:
         """Whether the site keeps records that sacct and sacctmgr can read."""
-        if self._accounting is None:
-            kind = self.configuration().get("AccountingStorageType", "")
-            self._accounting = kind.endswith("slurmdbd")
-        return self._accounting
+        return self._site.get("AccountingStorageType", "").endswith("slurmdbd")
+
+    @property
+    def cluster(self) -> str:
+        """Slurm's own name for this cluster, SLURM_CLUSTER_NAME in its jobs."""
+        return self._site.get("ClusterName", "")
 
     def _squeue(self, *words: str) -> list[SlurmJob]:
         fields = ("%A", "%i", "%T", "%r", "%N", "%j")

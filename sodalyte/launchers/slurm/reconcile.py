@@ -1,25 +1,22 @@
 """Slurm's truth about fireworks that are RUNNING: which have lost their process, why, and what follows.
 
 The age of a heartbeat never decides. Slurm says whether an allocation and a pilot's step in it still exist, the
-allocation's own records how a pilot died, and :data:`~sodalyte.launchers.slurm.causes.POLICY` what is done about it.
+allocation's own records how a pilot died, and :data:`~sodalyte.launchers.policy.POLICY` what is done about it.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sodalyte.launchers.fireworks.documents import OWN
 from sodalyte.launchers.fireworks.records import COMPLETED, READY
-from sodalyte.launchers.slurm.causes import POLICY, End, end_of_job, end_of_pilot, remedy
-from sodalyte.launchers.slurm.settings import campaign_folder
+from sodalyte.launchers.policy import Room
+from sodalyte.launchers.slurm.causes import End, end_of_job, end_of_pilot
+from sodalyte.launchers.slurm.settings import ROOM_RECORD
 
 if TYPE_CHECKING:
     from sodalyte.launchers.fireworks import Launchpad, Running
@@ -29,7 +26,6 @@ STEP_GRACE = 30.0
 """Seconds for which a step may be unknown to Slurm, which forgets the newest ones when its controller is restarted."""
 
 _SLURMS_WORD = frozenset({"TIMEOUT", "DEADLINE", "NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "CANCELLED", "OUT_OF_MEMORY"})
-_OTHERS_FAULT = frozenset({"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "CANCELLED", "REQUEUED"})
 
 
 @dataclass(frozen=True)
@@ -48,19 +44,25 @@ class Lost:
 
 
 class Reconciler:
-    """Compares the fireworks of a campaign that are RUNNING with what Slurm knows.
+    """Compares the fireworks of a campaign that are RUNNING on one cluster with what its Slurm knows.
 
     Parameters
     ----------
-    root
-        Folder of the campaign's runs.
+    folder
+        Of the campaign's allocations there.
+
+    Attributes
+    ----------
+    running
+        How many there were when it looked last.
     """
 
-    def __init__(self, launchpad: Launchpad, queue: Queue, *, campaign: str, root: Path) -> None:
+    def __init__(self, launchpad: Launchpad, queue: Queue, *, campaign: str, folder: Path) -> None:
         self._launchpad = launchpad
         self._queue = queue
         self._campaign = campaign
-        self._folder = campaign_folder(root, campaign)
+        self._folder = folder
+        self.running = 0
         self._unseen: dict[str, float] = {}
 
     def reconcile(self) -> list[Lost]:
@@ -75,13 +77,14 @@ class Reconciler:
         """
         self._launchpad.repair()
         runs = [run for run in self._launchpad.running(**{"spec.campaign": self._campaign}) if run.slurm_job]
+        runs = [run for run in runs if run.cluster == self._queue.cluster]  # another one numbers its jobs alike
+        self.running = len(runs)
         if not runs:
             return []
         jobs = self._queue.find({run.slurm_job for run in runs})  # after the fireworks: a later claim is not among them
         steps = self._queue.steps()
         ended = [(run, end) for run in runs if (end := self._end(run, jobs.get(run.slurm_job), steps)) is not None]
-        history = self._history([run for run, _ in ended])
-        return [lost for run, end in ended if (lost := self._give_back(run, end, history[run.fw_id])) is not None]
+        return [lost for run, end in ended if (lost := self._give_back(run, end)) is not None]
 
     def _end(self, run: Running, job: SlurmJob | None, steps: set[str]) -> End | None:
         """Return how the process of a firework ended, or None while it may live."""
@@ -116,42 +119,16 @@ class Reconciler:
         where = f"Slurm job {run.slurm_job}, step {run.slurm_step} on {record['node']}"
         return end_of_pilot(record["status"], record["log"], where=where)
 
-    def _history(self, runs: list[Running]) -> dict[int, Counter[str]]:
-        """Return for each firework how often it came to which end before."""
-        query = {"fw_id": {"$in": [run.fw_id for run in runs]}}
-        found = self._launchpad.collections.fireworks.find(query, {"fw_id": 1, f"spec.{OWN}.attempts.cause": 1})
-        return {
-            document["fw_id"]: Counter(attempt["cause"] for attempt in document["spec"][OWN].get("attempts", ()))
-            for document in found
-        }
-
-    def _give_back(self, run: Running, end: End, history: Counter[str]) -> Lost | None:
-        allocation = self._allocation(run)
-        started = datetime.fromisoformat(run.started).timestamp() if run.started else 0.0
-        hours = (run.deadline - started) / 3600 if run.deadline and started else 0.0
-        again, needs = remedy(
-            end,
-            earlier=history[end.cause],
-            hours=hours,
-            memory=allocation.get("memory"),
-            most_hours=allocation.get("most_hours") or math.inf,
-            most_memory=allocation.get("most_memory") or math.inf,
-        )
-        counted = end.cause not in _OTHERS_FAULT
-        if not self._launchpad.lost(run, end.cause, end.reason, retry=again, overrides=needs, counted=counted):
+    def _give_back(self, run: Running, end: End) -> Lost | None:
+        if not self._launchpad.lost(run, end.cause, end.reason, room=self._room(run)):
             return None
         now = self._launchpad.collections.fireworks.find_one({"fw_id": run.fw_id}, {"state": 1})
         state = now["state"] if now else ""
         return None if state == COMPLETED else Lost(run, end, again=state == READY)
 
-    def _allocation(self, run: Running) -> dict[str, Any]:
+    def _room(self, run: Running) -> Room | None:
+        """Return what the allocation noted of its slots, None if it never came to that."""
         try:
-            found: dict[str, Any] = json.loads((self._folder / run.slurm_job / "allocation.json").read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return {}
-        return found
-
-
-def describe_policy() -> list[tuple[str, str, str, int]]:
-    """Return the policy as rows: the end, its meaning, what is done, and how often."""
-    return [(name, policy.meaning, policy.remedy, policy.times) for name, policy in POLICY.items()]
+            return Room(**json.loads((self._folder / run.slurm_job / ROOM_RECORD).read_text()))
+        except (FileNotFoundError, json.JSONDecodeError, TypeError):
+            return None

@@ -1,7 +1,7 @@
 """Where the files of a campaign's allocations are, and what its manager, allocations and pilots have to know.
 
-They lie in ``WORKSPACE/slurm/CAMPAIGN``. ``settings.json`` holds the address of the database with its password: only
-its owner may read it, and no command line, script or log repeats it.
+They lie in ``WORKSPACE/slurm/CLUSTER/CAMPAIGN``. ``settings.json`` holds the address of the database with its password:
+only its owner may read it, and no command line, script or log repeats it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Any
 from sodalyte.configuration import Cluster
 
 SETTINGS, STATE, WORKERS, LOCK, LOG = "settings.json", "state.json", "workers", "manager.lock", "manager.log"
+ROOM_RECORD = "room.json"
+"""File in the folder of an allocation: what its slots offer, a :class:`~sodalyte.launchers.policy.Room`."""
+
 SHORTEST = 120.0
 """Seconds that an allocation needs beside its warning: to start, and for a pilot to begin a job at all."""
 
@@ -55,7 +58,7 @@ class Settings:
     @property
     def folder(self) -> Path:
         """Folder of the campaign's allocations."""
-        return campaign_folder(self.root, self.campaign)
+        return clusters_folder(self.root) / self.cluster_name / self.campaign
 
     @property
     def job_name(self) -> str:
@@ -116,6 +119,8 @@ class State:
         How many are in each of Slurm's states.
     pending
         Why allocations wait: Slurm's reasons and how many allocations each holds back.
+    slurm
+        The cluster's name as Slurm itself knows it.
     """
 
     state: str
@@ -126,6 +131,7 @@ class State:
     updated: float = 0.0
     host: str = ""
     pid: int = 0
+    slurm: str = ""
 
     def save(self, folder: Path) -> None:
         """Write it into the campaign's folder."""
@@ -137,15 +143,20 @@ def seconds_for_jobs(cluster: Cluster) -> float:
     return cluster.walltime * 3600 - cluster.warning - SHORTEST
 
 
-def campaign_folder(root: Path, campaign: str) -> Path:
-    """Return the folder of a campaign's allocations, beside the folder ``root`` of its runs."""
-    return root.parent / "slurm" / campaign
+def clusters_folder(root: Path) -> Path:
+    """Return the folder of all clusters' allocations, beside the folder ``root`` of the runs."""
+    return root.parent / "slurm"
 
 
-def load_state(root: Path, campaign: str) -> State | None:
-    """Return what the campaign's manager last wrote, or None if it never had one."""
+def load_all(root: Path, campaign: str) -> list[Settings]:
+    """Return the settings of a campaign on every cluster to which it was submitted from this workspace."""
+    return [Settings.load(path) for path in sorted(clusters_folder(root).glob(f"*/{campaign}/{SETTINGS}"))]
+
+
+def load_state(folder: Path) -> State | None:
+    """Return what a campaign's manager last wrote, or None if it never did."""
     try:
-        return State(**json.loads((campaign_folder(root, campaign) / STATE).read_text()))
+        return State(**json.loads((folder / STATE).read_text()))
     except (FileNotFoundError, json.JSONDecodeError, TypeError):
         return None
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 import time
 from datetime import datetime
 
@@ -9,12 +10,26 @@ import psutil
 import pytest
 from jobflow import Flow
 from pilots import executions, outputs, start, work
-from trivial import add, die, dynamic_flow, fill_disk, fill_memory, log_and_sleep, sleep_until_stopped, start_program
+from trivial import (
+    add,
+    die,
+    dynamic_flow,
+    fill_disk,
+    fill_memory,
+    log_and_sleep,
+    need_more_memory,
+    sleep_until_stopped,
+    start_program,
+    wait_for_file,
+)
 
+from sodalyte import interruption
 from sodalyte.database import open_database
 from sodalyte.errors import ConfigurationError
 from sodalyte.launchers import local
 from sodalyte.launchers.fireworks import Launchpad, Pilot, spool
+from sodalyte.launchers.fireworks.child import Child
+from sodalyte.launchers.fireworks.pilot import Work, make_ready
 from sodalyte.launchers.fireworks.settings import Settings
 from sodalyte.launchers.identity import identify
 
@@ -105,7 +120,7 @@ def test_a_job_that_kills_its_process_is_tried_five_times_and_the_rest_goes_on(l
     launchpad.add(Flow([die(), add(1, 2)]), campaign="one", root=root)
     for _ in range(3):
         (claim,) = launchpad.claim(Pilot.here(), limit=1)
-        launchpad.fail(claim, "CRASHED", "its process ended with exit status 9", retry=None)
+        launchpad.fail(claim, "CRASHED", "its process ended with exit status 9")
     assert fly().wait(timeout=200) == 0
     assert launchpad.counts() == {"FIZZLED": 1, "COMPLETED": 1, "BLOCKED": 0}
     causes = [(attempt["cause"], attempt["reason"]) for attempt in own(launchpad, state="FIZZLED")["attempts"]]
@@ -113,12 +128,13 @@ def test_a_job_that_kills_its_process_is_tried_five_times_and_the_rest_goes_on(l
 
 
 def test_a_full_disk_and_too_little_memory_have_names_of_their_own(launchpad, root, fly):
-    launchpad.add(Flow([fill_disk(), fill_memory()]), campaign="one", root=root)
-    assert fly(SODALYTE_PILOT_MEMORY="100").wait(timeout=120) == 0
-    full, small = own(launchpad, name="fill_disk"), own(launchpad, name="fill_memory")
-    assert full["attempts"][-1]["cause"] == "DISK_FULL"
-    assert (small["attempts"][-1]["cause"], small["overrides"]) == ("OUT_OF_MEMORY", {"memory": 200.0})
-    assert launchpad.counts() == {"FIZZLED": 1, "READY": 1, "BLOCKED": 0}
+    launchpad.add(Flow([fill_disk(), fill_memory(), need_more_memory()]), campaign="one", root=root)
+    assert fly(SODALYTE_PILOT_ROOM='{"memory": 100}').wait(timeout=120) == 0
+    assert own(launchpad, name="fill_disk")["attempts"][-1]["cause"] == "DISK_FULL"
+    for name in ("fill_memory", "need_more_memory"):
+        small = own(launchpad, name=name)
+        assert (small["attempts"][-1]["cause"], small["overrides"]) == ("OUT_OF_MEMORY", {"memory": 200.0})
+    assert launchpad.counts() == {"FIZZLED": 1, "READY": 2, "BLOCKED": 0}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
@@ -126,29 +142,50 @@ def test_a_signal_ends_a_pilot_in_order(launchpad, root, fly, number):
     launchpad.add(Flow([sleep_until_stopped()]), campaign="one", root=root)
     pilot = fly()
     wait_for(lambda: executions(root))
+    assert launchpad.reconcile_here() == 0
     pilot.send_signal(number)
     assert pilot.wait(timeout=20) == 0
     assert launchpad.counts() == {"READY": 1, "BLOCKED": 0}
     (attempt,) = own(launchpad)["attempts"]
-    assert (attempt["counted"], attempt["reason"]) == (False, "stopped after some steps")
+    assert (attempt["cause"], attempt["reason"]) == ("released", "stopped after some steps")
     assert not launchpad.running()
 
 
-def test_before_the_deadline_the_job_is_asked_to_stop_and_no_other_begins(launchpad, root, fly):
+@pytest.fixture
+def fly_until(launchpad, address, root, tmp_path, monkeypatch):
+    """Give a function that works in this process: its deadline is set when the process for jobs has started."""
+    monkeypatch.setattr(interruption, "_stop", threading.Event())
+
+    def fly_until(seconds, **settings):
+        root.mkdir(parents=True)
+        child = Child(database=address, root=root, log=tmp_path / "child.log", threads=1)
+        try:
+            make_ready(child)
+            monkeypatch.setenv(interruption.DEADLINE, str(time.time() + seconds))
+            Work(
+                Settings(database=address, root=root, minimum=0, **settings), launchpad.database, child, Pilot.here()
+            ).run()
+        finally:
+            child.end()
+
+    return fly_until
+
+
+def test_before_the_deadline_the_job_is_asked_to_stop_and_no_other_begins(launchpad, root, fly_until):
     launchpad.add(Flow([sleep_until_stopped(), sleep_until_stopped()]), campaign="one", root=root)
-    deadline = time.time() + 30
-    pilot = fly({"warning": 25.0}, SODALYTE_DEADLINE=str(deadline))
-    assert pilot.wait(timeout=60) == 0
-    assert time.time() < deadline - 10
+    fly_until(60, warning=54)
+    assert interruption.time_left() > 20
+    assert [event for event, _ in executions(root)] == ["start"]
     assert launchpad.counts() == {"READY": 2, "BLOCKED": 0}
+    assert own(launchpad, fw_id=1)["attempts"][0]["reason"] == "stopped after some steps"
 
 
-def test_what_does_not_stop_is_killed_at_the_last_moment_and_called_so(launchpad, root, tmp_path, fly):
+def test_what_does_not_stop_is_killed_at_the_last_moment_and_called_so(launchpad, root, tmp_path, fly_until):
     launchpad.add(log_and_sleep(str(tmp_path / "log"), 1, seconds=300), campaign="one", root=root)
-    pilot = fly({"warning": 2.0, "kill": 1.5}, SODALYTE_DEADLINE=str(time.time() + 8))
-    assert pilot.wait(timeout=60) == 0
+    fly_until(60, warning=54, kill=53)
     (attempt,) = own(launchpad)["attempts"]
     assert (attempt["cause"], attempt["reason"]) == ("TIMEOUT", "it did not stop before the time limit")
+    assert [event for event, _ in executions(root)] == ["start"]
     assert launchpad.counts() == {"READY": 1, "BLOCKED": 0}
 
 
@@ -166,14 +203,15 @@ def test_stages_that_would_not_end_in_time_are_not_begun(launchpad, root, tmp_pa
 
 def test_a_second_copy_does_not_start_beside_a_living_first(launchpad, root, tmp_path, fly):
     """The manager wrongly declares the first pilot dead: the second waits, and takes the first one's output."""
-    log = tmp_path / "log"
-    job = log_and_sleep(str(log), 1, seconds=4)
-    launchpad.add(job, campaign="one", root=root)
+    flag = tmp_path / "flag"
+    launchpad.add(wait_for_file(str(flag)), campaign="one", root=root)
     first = fly()
     wait_for(lambda: executions(root))
     (run,) = launchpad.running()
     assert launchpad.lost(run, "NODE_FAIL", "the node is said to be gone")
     second = fly({"idle": 3.0})
+    wait_for(lambda: "still running in another process" in own(launchpad)["attempts"][-1]["reason"])
+    flag.touch()
     assert [first.wait(timeout=60), second.wait(timeout=60)] == [0, 0]
     assert [event for event, _ in executions(root)] == ["start", "end"]
     assert launchpad.counts() == {"COMPLETED": 1, "BLOCKED": 0}

@@ -5,22 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from fireworks import FWorker
 from jobflow import Flow
-from pilots import HELPERS, executions, outputs, work
+from pilots import HELPERS, chain, executions, outputs, work
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect
 from trivial import add, fail, log_and_sleep
 
 from sodalyte.launchers.execution import Executor, HeldError
 from sodalyte.launchers.fireworks import Pilot
-
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "runs"
+from sodalyte.launchers.fireworks.overview import Overview
 
 
 @pytest.fixture
@@ -51,12 +48,19 @@ def test_a_pilot_that_is_declared_dead_while_it_claims_gets_nothing(launchpad, r
     def declare_dead():
         (run,) = launchpad.running()
         assert run.launch_state == ""
-        assert launchpad.lost(run, "NODE_FAIL", "the node is gone", counted=False)
+        assert launchpad.lost(run, "NODE_FAIL", "the node is gone")
 
     before("insert_one", declare_dead)
     assert not launchpad.claim(Pilot.here())
     assert launchpad.counts() == {"READY": 1, "BLOCKED": 0}
     assert work(launchpad, root) == ["add"]
+
+
+def test_a_pilot_at_work_while_a_campaign_is_added_leaves_no_child_behind(launchpad, root, before):
+    before("insert_many", lambda: work(launchpad, root), call=3)
+    launchpad.add(Flow(chain(2)), campaign="one", root=root)
+    work(launchpad, root)
+    assert launchpad.counts() == {"COMPLETED": 2, "BLOCKED": 0}
 
 
 @pytest.mark.parametrize("call", [2, 3])
@@ -81,7 +85,7 @@ def test_attempts_are_counted_however_often_a_job_is_released_in_between(launchp
             break
         if turn % 25 == 24:
             crashes += 1
-            launchpad.fail(claims[0], "CRASHED", "killed by signal 9", retry=None)
+            launchpad.fail(claims[0], "CRASHED", "killed by signal 9")
         else:
             launchpad.release(claims[0], "still running elsewhere")
     assert crashes == 5
@@ -123,6 +127,26 @@ def test_what_rlaunch_runs_is_not_declared_dead(launchpad, tools, root):
     launchpad.collections.launches.update_one({}, {"$set": {"state": "COMPLETED"}})
     assert launchpad.repair() == 0
     assert launchpad.counts() == {"RUNNING": 1, "BLOCKED": 0}
+
+
+def test_what_rlaunch_runs_after_a_pilot_does_not_carry_the_pilots_name(launchpad, tools, root):
+    launchpad.add(add(1, 1), campaign="one", root=root)
+    assert launchpad.claim(replace(Pilot.here(), slurm_job="7"))
+    tools.rerun_fw(1)
+    tools.checkout_fw(FWorker(), str(root))
+    (run,) = launchpad.running()
+    assert (run.pilot, run.slurm_job, run.launch_state) == ("", "", "RUNNING")
+    assert 0 <= 3600 * Overview(launchpad.database).throughput().job_hours < 60
+    assert launchpad.reconcile_here() == 0
+
+
+@pytest.mark.parametrize(("where", "lost"), [({}, 1), ({"slurm_job": "7"}, 0), ({"host": "elsewhere"}, 0)])
+def test_only_what_died_on_this_host_outside_slurm_is_declared_dead_here(launchpad, root, where, lost):
+    """The process of this number is no pilot: the number was given again."""
+    launchpad.add(add(1, 1), campaign="one", root=root)
+    assert launchpad.claim(replace(Pilot.here(), **where))
+    assert launchpad.reconcile_here() == lost
+    assert launchpad.counts() == {"READY" if lost else "RUNNING": 1, "BLOCKED": 0}
 
 
 RUN = """

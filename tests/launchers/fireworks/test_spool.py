@@ -2,23 +2,21 @@
 
 import hashlib
 import os
+import stat
 
 import bson
+import pymongo
 import pytest
 from jobflow import Flow
 from pilots import executions, outputs, work
 from trivial import add
 
+from sodalyte.database import open_database
+from sodalyte.database.store import BLOBS
+from sodalyte.errors import DatabaseError
 from sodalyte.launchers.execution import Executor, KeptError
 from sodalyte.launchers.fireworks import Pilot, spool
-from sodalyte.launchers.outcomes import Outcome, Record
-
-NOTHING = Outcome(replace=None, detour=None, addition=None, stop_children=False, stop_jobflow=False)
-
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "runs"
+from sodalyte.launchers.outcomes import NOTHING, Record
 
 
 def record(number, output=1, **fields):
@@ -46,6 +44,7 @@ def test_hostile_and_damaged_files_are_put_aside_and_the_rest_is_delivered(launc
         f"{2:032x}-1": signed(content | {"fw_id": {"$gt": 0}}),
         f"{3:032x}-1": signed(content | {"document": record(3).document, "outcome": {"replace": "{}"}}),
         f"{4:032x}-1": signed(content | {"document": record(4).document, "blobs": [{"blob_uuid": {"$gt": ""}}]}),
+        f"{5:032x}-1": signed(content | {"document": record(5, output="good").document}).replace(b"good", b"evil"),
     }
     for name, data in hostile.items():
         (root / "spool" / f"{name}.bson").write_bytes(data)
@@ -66,11 +65,45 @@ def test_one_that_the_database_refuses_does_not_hold_up_the_others(launchpad, ro
     delivered = spool.deliver(launchpad.database, root)
     assert delivered.jobs == 1
     assert [path for path, _ in delivered.refused] == [large, folder]
+    assert spool.deliver(launchpad.database, root, skip={large, folder}) == spool.Delivered(jobs=0)
     assert large.exists()
     assert outputs(launchpad.database) == {(f"{3:032x}", 1): 1}
 
 
-def test_what_is_kept_is_not_there_before_it_is_whole(root, monkeypatch):
+def test_while_the_database_is_away_nothing_is_refused(restartable_mongodb, root):
+    with open_database(restartable_mongodb.uri) as database:
+        kept = spool.keep(root, record(1))
+        restartable_mongodb.kill9()
+        with pymongo.timeout(0.5), pytest.raises(DatabaseError, match="no database server answers"):
+            spool.deliver(database, root)
+        assert spool.waiting(root) == [kept]
+        restartable_mongodb.start()
+        assert spool.deliver(database, root) == spool.Delivered(jobs=1)
+
+
+def test_what_is_kept_appears_when_its_content_is_on_the_disk_and_is_then_made_to_stay(root, monkeypatch):
+    synced = []
+
+    def note(descriptor):
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), len(spool.waiting(root))))
+
+    monkeypatch.setattr(os, "fsync", note)
+    spool.keep(root, record(1))
+    assert synced == [(False, 0), (True, 1)]
+
+
+def test_what_is_finished_already_is_not_touched(launchpad, root):
+    """Its own copy was declared lost, and another one came first."""
+    record(1, output="first").deliver(launchpad.database)
+    late = record(1, output="second")
+    late.blobs = [{"blob_uuid": "late", "data": [1]}]
+    spool.keep(root, late)
+    assert spool.deliver(launchpad.database, root) == spool.Delivered(jobs=1)
+    assert outputs(launchpad.database) == {(f"{1:032x}", 1): "first"}
+    assert not launchpad.database.collection(BLOBS).count_documents({})
+
+
+def test_what_cannot_be_kept_leaves_nothing(root, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
@@ -90,7 +123,7 @@ def test_a_finished_job_whose_output_waits_on_the_disk_is_not_run_again(launchpa
     (claim,) = launchpad.claim(Pilot.here())
     kept = keep_instead(launchpad, root, claim, job)
     (run,) = launchpad.running()
-    assert launchpad.lost(run, "NODE_FAIL", "the node is gone", retry=True)
+    assert launchpad.lost(run, "NODE_FAIL", "the node is gone")
     assert kept.exists()
     (second,) = launchpad.claim(Pilot.here())
     assert second.identity == claim.identity

@@ -17,11 +17,6 @@ from sodalyte.launchers import local
 from sodalyte.launchers.identity import identify
 
 
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "runs"
-
-
 def command(address, folder, program, *words):
     """Run one of FireWorks' programs and return what it prints."""
     folder.mkdir(exist_ok=True)
