@@ -1,7 +1,9 @@
 """How much time a process has left, and whether it was asked to stop: known to the longest calculation.
 
 Whoever starts processes under a time limit sets the deadline in the environment; a signal handler calls
-:func:`request_stop`. Calculations look at both between steps, and end in order.
+:func:`request_stop`. Calculations look at both between steps, and end in order. A deadline is a time of day, since
+Slurm gives one and the processes of several machines share it. A process reads the time of day once, when it begins,
+and counts from there, so that nobody who sets the machine's clock ends its work.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ import time
 DEADLINE = "SODALYTE_DEADLINE"
 """Environment variable: when this process will be killed, in seconds since the epoch."""
 
+_EPOCH = time.time() - time.monotonic()
 _stop = threading.Event()
 
 
 def time_left() -> float:
     """Return the seconds until the deadline: infinite without one, negative after it."""
     deadline = os.environ.get(DEADLINE)
-    return float(deadline) - time.time() if deadline else math.inf
+    return float(deadline) - _EPOCH - time.monotonic() if deadline else math.inf
 
 
 def request_stop() -> None:

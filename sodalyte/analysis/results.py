@@ -10,6 +10,22 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 REHEARSAL = "REHEARSAL"
 """With what the level of theory of a rehearsal begins, and no other."""
 
+SYMMETRIC = "symmetric_"
+"""How the names of properties begin for which the ions of strained cells kept their symmetry."""
+
+OTHER_UNITS = {
+    "lowered_by": "eV/atom",
+    "temperatures": "K",
+    "temperature_range": "K",
+    "diffusivities": "cm^2/s",
+    "uncertainties": "cm^2/s",
+    "ln_d0": "ln(cm^2/s)",
+    "hop_length": "angstrom",
+    "volume": "angstrom^3",
+    "charge": "e",
+}
+"""Units of what stands in ``data``; the rest is in the result's own unit, a pure number, or named with its unit."""
+
 Status = Literal["ok", "refused"]
 
 
@@ -63,7 +79,7 @@ class Result(Subject):
     temperature: float | None = Field(default=None, description="kelvin")
     scheme: str | None = Field(default=None, description="sulfur-correction scheme of a thermodynamic result")
     uncertainty_basis: str | None = Field(default=None, description="where the uncertainty comes from")
-    data: dict[str, Any] = Field(default_factory=dict, description="what does not fit one number")
+    data: dict[str, Any] = Field(default_factory=dict, description="what does not fit one number; see OTHER_UNITS")
 
     @model_validator(mode="after")
     def _refused_carries_no_number(self) -> Self:

@@ -23,16 +23,18 @@ def write_page(
     reports: Path,
 ) -> Path | None:
     """Write the report of a screening into a folder of its own in ``reports``; None where there is nothing to say."""
+    from sodalyte.inputs.engine import get_engine
     from sodalyte.report import Run, write_report
 
     if not results:
         return None
+    choices = recipe.left_open(thermostats=get_engine(engine).thermostats(recipe))
     return write_report(
         results,
         reports / _folder_name([*(material.label for material in materials), engine, recipe.label], analyses),
         title=", ".join(dict.fromkeys(f"{material.formula} ({material.variant})" for material in materials)),
         order=formulas(materials),
-        run=Run(command=command_line(), notes=tuple(f"{recipe.label} recipe: {line}" for line in recipe.left_open)),
+        run=Run(command=command_line(), notes=tuple(f"{recipe.label} recipe: {line}" for line in choices)),
     )
 
 

@@ -82,6 +82,8 @@ def _print_table(documents: list[dict[str, Any]], columns: Sequence[str] | None,
         columns = [column for column in _READABLE if column not in shared]
         reasons = list(dict.fromkeys(document["reason"] for document in documents if document["reason"]))
         notes[:0] = [f"({number}) {reason}" for number, reason in enumerate(reasons, start=1)]
+        if any(document["value"] is not None and document["uncertainty"] is None for document in documents):
+            notes.insert(0, "a value without ±: its uncertainty is not known")
         documents = [_readable(document, reasons) for document in documents]
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
@@ -96,6 +98,8 @@ def _print_table(documents: list[dict[str, Any]], columns: Sequence[str] | None,
 
 def _readable(document: dict[str, Any], reasons: list[str]) -> dict[str, Any]:
     note = f" ({reasons.index(document['reason']) + 1})" if document["reason"] else ""
+    if document["status"] == "ok" and (warnings := sum(not guard["passed"] for guard in document["guards"])):
+        note = f", {warnings} warning{'s' if warnings > 1 else ''}"
     return document | {
         "T / K": document["temperature"],
         "value": quantity(document["value"], document["uncertainty"], document["unit"]),

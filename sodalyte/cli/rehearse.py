@@ -72,6 +72,7 @@ def rehearse(
         results = results_of(store, summary.uuids)
         found = calculations(
             read_ledger(rehearsal.memory),
+            root=folder / "runs",
             finished=summary.uuids,
             failed={failure.uuid for failure in summary.failures},
             database=store,

@@ -20,6 +20,7 @@ _SHIPPED = {
     "sevennet": "sodalyte.inputs.potential:SevenNet",
     "einstein": "sodalyte.inputs.einstein:EinsteinCrystal",
     "gpaw": "sodalyte.inputs.gpaw:Gpaw",
+    "gpaw-d3": "sodalyte.inputs.dispersion:GpawD3",
     "vasp": "sodalyte.inputs.vasp.engine:Vasp",
     "rehearsal-einstein": "sodalyte.inputs.vasp.engine:rehearsal_einstein",
     "rehearsal-chgnet": "sodalyte.inputs.vasp.engine:rehearsal_chgnet",
@@ -53,8 +54,12 @@ class Engine(Protocol):
         """
         ...
 
-    def relax_ions(self, recipe: Recipe) -> Maker:
-        """Return a Maker that relaxes the ions of a strained cell, without symmetry, for elasticity."""
+    def relax_ions(self, recipe: Recipe, *, keep_symmetry: bool = False) -> Maker:
+        """Return a Maker that relaxes the ions of a strained cell, for elasticity.
+
+        With ``keep_symmetry`` the ions keep the space group that the strained cell has; without it they start slightly
+        displaced, so that they find out whether they leave it.
+        """
         ...
 
     def static(self, recipe: Recipe) -> Maker:
@@ -67,6 +72,10 @@ class Engine(Protocol):
         Its ``make(structure, previous=None)`` continues exactly from the segment document ``previous`` and gives a
         :class:`sodalyte.inputs.dynamics.SegmentDoc`.
         """
+        ...
+
+    def thermostats(self, recipe: Recipe) -> int:
+        """Return how many thermostats are chained in its dynamics."""
         ...
 
 

@@ -75,14 +75,14 @@ class Potential(MSONable, ABC):  # type: ignore[misc]
         """Return a Maker for cell and ions, space group kept."""
         return self._relaxation(recipe.relaxation.fmax, recipe.relaxation.max_steps, symprec=recipe.relaxation.symprec)
 
-    def relax_ions(self, recipe: Recipe) -> Maker:
-        """Return a Maker for the ions of a strained cell, from a symmetry-broken start."""
+    def relax_ions(self, recipe: Recipe, *, keep_symmetry: bool = False) -> Maker:
+        """Return a Maker for the ions of a strained cell: in its symmetry, or from a start that breaks it."""
         return self._relaxation(
             recipe.elasticity.fmax,
             recipe.elasticity.max_steps,
-            symprec=None,
+            symprec=recipe.strained_symprec if keep_symmetry else None,
             relax_cell=False,
-            rattle=recipe.elasticity.rattle,
+            rattle=0.0 if keep_symmetry else recipe.elasticity.rattle,
         )
 
     def static(self, recipe: Recipe) -> Maker:  # noqa: ARG002 - a potential has no settings of its own
@@ -104,6 +104,10 @@ class Potential(MSONable, ABC):  # type: ignore[misc]
             sample_interval=settings.sample_interval,
             seed=settings.seed,
         )
+
+    def thermostats(self, recipe: Recipe) -> int:
+        """Return how many thermostats are chained in its dynamics."""
+        return recipe.dynamics.chain_length
 
     def _relaxation(self, fmax: float, max_steps: int, *, symprec: float | None, **settings: Any) -> Maker:
         from sodalyte.inputs.ase_relaxation import PotentialRelaxMaker

@@ -64,7 +64,8 @@ class Elasticity(_Section):
     max_steps: PositiveInt = 500
     rattle: float = Field(
         default=0.01,
-        ge=0,
+        ge=0.001,
+        le=0.1,
         description="standard deviation, angstrom, of the displacements that break the symmetry",
     )
 
@@ -78,14 +79,14 @@ class Elasticity(_Section):
 
 
 class Dynamics(_Section):
-    """Molecular dynamics in the canonical ensemble with a Nose-Hoover chain."""
+    """Molecular dynamics in the canonical ensemble, after Nose and Hoover."""
 
     temperatures: tuple[Kelvin, ...] = Field(min_length=1, description="kelvin")
     time_step: PositiveFloat = Field(default=2.0, le=5.0, description="femtoseconds")
     equilibration: PositiveFloat = Field(le=1e5, description="picoseconds, discarded")
     production: PositiveFloat = Field(le=1e5, description="picoseconds, analysed")
     thermostat_time: PositiveFloat = Field(default=100.0, description="time constant of the thermostat, femtoseconds")
-    chain_length: PositiveInt = Field(default=3, description="thermostats in the Nose-Hoover chain")
+    chain_length: PositiveInt = Field(default=3, description="thermostats in the chain, where the engine has one")
     segment_steps: PositiveInt = Field(default=500, ge=10, le=2000, description="steps in one resumable segment")
     sample_interval: PositiveInt = Field(default=5, le=100, description="steps between stored frames")
     supercell: tuple[Repeats, Repeats, Repeats] = (2, 2, 2)
@@ -106,7 +107,7 @@ class Stability(_Section):
     kpoint_density: PositiveFloat = Field(
         default=64.0,
         description="Gamma-centred k-points of competing phases per reciprocal volume, angstrom^3: the Materials "
-        "Project's, which is 3x3x3 for the 16 atoms of Na3SbS4",
+        "Project's, which is 3x3x3 for the 16 atoms of Na3SbS4; metals get eight times as many",
     )
     entry_uncertainty: float = Field(default=0.025, ge=0, description="eV/atom, one standard deviation, uncorrelated")
     correction_uncertainty: float = Field(default=0.009, ge=0, description="eV per S, one standard deviation, shared")
@@ -165,8 +166,18 @@ class Recipe(_Section):
         return f"{self.name}-{hashlib.sha256(self.model_dump_json(exclude={'name'}).encode()).hexdigest()[:6]}"
 
     @property
-    def left_open(self) -> tuple[str, ...]:
-        """What the paper does not say, and what this recipe does instead."""
+    def strained_symprec(self) -> float:
+        """Tolerance for the space group of strained cells, angstrom: so small that no strain is overlooked."""
+        return min(self.relaxation.symprec, *map(abs, self.elasticity.strains))  # vectors are longer than 1 angstrom
+
+    def left_open(self, *, thermostats: int) -> tuple[str, ...]:
+        """Return what the paper does not say, and what is done instead.
+
+        Parameters
+        ----------
+        thermostats
+            How many the engine chains.
+        """
         dynamics, defects = (
             self.dynamics,
             {"none": "none", "na_vacancy": "one Na vacancy", "na_interstitial": "one extra Na"},
@@ -175,8 +186,8 @@ class Recipe(_Section):
             f"temperatures: the paper names none; {', '.join(f'{kelvin:g}' for kelvin in dynamics.temperatures)} K",
             f"time step: not given; {dynamics.time_step:g} fs",
             f"length: not given; {dynamics.equilibration:g} ps to equilibrate, {dynamics.production:g} ps to analyse",
-            f"Nose-Hoover chain: neither time constant nor length given; {dynamics.thermostat_time:g} fs and "
-            f"{dynamics.chain_length}",
+            f"Nose-Hoover thermostat: neither time constant nor chain given; {dynamics.thermostat_time:g} fs, "
+            + ("a single one" if thermostats == 1 else f"a chain of {thermostats}"),
             f"defect: the paper does not say; {defects[dynamics.defect]} in the supercell",
             f"force criterion: not given; {1000 * self.relaxation.fmax:g} meV/angstrom",
             f"strains: not given; {', '.join(f'{100 * strain:+g} %' for strain in self.elasticity.strains)}",

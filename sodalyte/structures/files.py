@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
+from monty.io import zopen
 from pymatgen.core import Composition, DummySpecies, Structure
 from pymatgen.io.cif import CifParser
 
@@ -15,6 +17,10 @@ from sodalyte.errors import StructureError
 MIN_DISTANCE = 1.0
 """Shortest distance, angstrom, between atoms of anything but hydrogen (N2, the shortest bond, has 1.10)."""
 
+MAX_SIZE = 20_000_000
+"""Bytes of a structure file, unpacked."""
+
+_CIF, _POSCAR, _JSON = ("*.cif*", "*.mcif*"), ("*poscar*", "*contcar*", "*.vasp*"), ("*.json*",)
 _CONTRADICTIONS = ("Missing elements", "Incorrect stoichiometry")
 _ISOTOPES = frozenset({"D", "T"})
 
@@ -25,7 +31,7 @@ def read_structure(path: Path) -> tuple[Structure, tuple[str, ...]]:
     Parameters
     ----------
     path
-        CIF, POSCAR, or any other format that pymatgen's ``Structure.from_file`` knows.
+        CIF, POSCAR or pymatgen's JSON, packed or not; its name tells which.
 
     Returns
     -------
@@ -67,21 +73,45 @@ def require_sodium(composition: Composition, where: object) -> None:
 
 
 def _parse(path: Path) -> tuple[Structure, list[str]]:
-    is_cif = fnmatch(path.name.lower(), "*.cif*")
+    def named(patterns: tuple[str, ...]) -> bool:
+        return any(fnmatch(path.name.lower(), pattern) for pattern in patterns)
+
     try:
-        structure, remarks = _parse_cif(path) if is_cif else (Structure.from_file(path), [])
+        text = _text(path)
+        if named(_CIF):
+            return _parse_cif(text, path)
+        if named(_JSON):
+            return _parse_json(text), []
+        if named(_POSCAR):
+            return Structure.from_str(text, fmt="poscar"), []
     except StructureError:
         raise
     except Exception as error:  # parsers raise whatever a broken file makes them stumble over
         reason = _one_line(str(error)) or type(error).__name__
         raise StructureError(f"{path} cannot be read as a structure: {reason}") from error
-    if not isinstance(structure, Structure):
-        raise StructureError(f"{path} holds a molecule, not a crystal; give a structure with a lattice")
-    return structure, remarks
+    raise StructureError(
+        f"{path} cannot be read as a structure: call it *.cif, POSCAR, *.vasp or *.json after its format"
+    )
 
 
-def _parse_cif(path: Path) -> tuple[Structure, list[str]]:
-    parser = CifParser(path, check_cif=False)
+def _text(path: Path) -> str:
+    with zopen(path, mode="rb") as file:
+        content = file.read(MAX_SIZE + 1)
+    if len(content) > MAX_SIZE:
+        raise StructureError(f"{path} holds more than {MAX_SIZE // 1_000_000} MB; give a crystal of fewer atoms")
+    return bytes(content).decode(errors="replace")
+
+
+def _parse_json(text: str) -> Structure:
+    """Read a structure without its properties, which pymatgen would make by importing whatever module they name."""
+    document = json.loads(text)
+    sites = [{name: value for name, value in site.items() if name != "properties"} for site in document["sites"]]
+    structure: Structure = Structure.from_dict({"lattice": document["lattice"], "sites": sites})
+    return structure
+
+
+def _parse_cif(text: str, path: Path) -> tuple[Structure, list[str]]:
+    parser = CifParser.from_str(text, check_cif=False)
     structures = parser.parse_structures(primitive=False, on_error="raise")
     if len(structures) > 1:
         raise StructureError(f"{path} holds {len(structures)} structures; keep one data block")

@@ -326,6 +326,24 @@ def test_a_run_whose_rate_changes_has_estimators_that_disagree(closed_form):
     assert found.status == "refused" or found.uncertainty > 0.4 * found.value
 
 
+def test_blocks_that_say_something_else_are_refused(closed_form, monkeypatch):
+    blocks = diffusivity.block_diffusivities
+    monkeypatch.setattr(diffusivity, "block_diffusivities", lambda *given, **named: 3 * blocks(*given, **named))
+    found = analyse(hopping(1, n_hops=300))[1]
+    assert found.status == "refused"
+    assert "blocks of the run give" in found.reason
+
+
+def test_a_crystal_that_drifts_as_a_whole_gives_the_same_numbers(closed_form):
+    walk = hopping(1, n_hops=3000)
+    still = analyse(walk)[1]
+    walk.positions += np.linspace(0, 50, len(walk.positions), dtype=np.float32)[:, None, None]
+    drifting = analyse(walk)[1]
+    assert drifting.value == pytest.approx(still.value, rel=1e-3)
+    for name in ("block_value", "charge_diffusivity", "components"):
+        assert drifting.data[name] == pytest.approx(still.data[name], rel=1e-3), name
+
+
 def test_a_posterior_that_went_astray_is_refused(monkeypatch):
     monkeypatch.setattr(diffusivity, "posterior_slopes", lambda *_, **__: np.full(100, 1e128))
     found = analyse(hopping(1, n_hops=300))[1]

@@ -13,6 +13,7 @@ from sodalyte.database import open_database, save_results
 from sodalyte.errors import DatabaseError, SodalyteError, UsageError
 
 SUBJECT = Subject(material="Na3SbS4", polymorph="tetragonal", level="CHGNet", recipe="quick", calculations=("u1",))
+OFF_HULL = Guard(name="on the hull", passed=False, detail="12 meV/atom above the hull", required=False)
 HOPS = Guard(name="hops", passed=False, detail="not diffusive in this run: 3 hops")
 CONTRACT = {
     *("material", "polymorph", "property", "value", "uncertainty", "unit", "level", "recipe", "status", "reason"),
@@ -55,6 +56,15 @@ def test_the_table_shows_value_uncertainty_unit_and_reason(workspace):
     assert "(1) not diffusive in this run: 3 hops" in shown
     assert "level: CHGNet" in shown
     assert f"2 results in lite://{workspace}/database" in shown
+
+
+def test_the_table_says_which_numbers_come_with_warnings_and_which_without_uncertainty(workspace):
+    assert "not known" not in ask()
+    with open_database(f"lite://{workspace / 'database'}") as database:
+        save_results(database, [judge(SUBJECT, property="e_above_hull", value=0.1, unit="eV/atom", guards=(OFF_HULL,))])
+    shown = ask()
+    assert "ok, 1 warning" in shown
+    assert "a value without ±: its uncertainty is not known" in shown
 
 
 def test_json_holds_the_whole_documents(workspace):

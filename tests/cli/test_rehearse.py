@@ -1,10 +1,8 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from sodalyte import cli
 from sodalyte.campaign import load_campaign
 from sodalyte.database import load_results, open_database
 from sodalyte.inputs.vasp.supervision import FROZEN, TICK
@@ -21,22 +19,11 @@ supercell = [1, 1, 1]
 """
 
 
-@pytest.fixture
-def sodalyte(capsys, monkeypatch, tmp_path):
-    """Run the command line in this process; return exit status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
     monkeypatch.setenv(TICK, "0.2")
     monkeypatch.setenv(FROZEN, "600")
     monkeypatch.setenv("SODALYTE_DATABASE", "mongodb://me:hunter2@127.0.0.1:1/real")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sodalyte", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        streams = capsys.readouterr()
-        return caught.value.code, streams.out, streams.err
-
-    return run
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import pytest
 
 from sodalyte.errors import RecipeError
+from sodalyte.inputs.engine import get_engine
 from sodalyte.inputs.recipe import Recipe
 
 
@@ -11,7 +12,7 @@ def test_paper_is_the_papers_recipe_and_says_what_the_paper_leaves_open():
     assert paper.electronic.kpoints == (3, 3, 3)
     assert not paper.electronic.spin_polarised
     assert paper.dynamics.supercell == (2, 2, 2)
-    assert {line.split(":")[0] for line in paper.left_open} >= {"temperatures", "time step", "length"}
+    assert {line.split(":")[0] for line in paper.left_open(thermostats=3)} >= {"temperatures", "time step", "length"}
 
 
 def test_recipes_are_frozen():
@@ -36,7 +37,11 @@ def test_a_file_overrides_fields_of_its_base(tmp_path):
         ("dynamics = 3\n", r"\[dynamics\] is a section"),
         ("[dynamics]\ntemperatures = [-300]\n", "dynamics.temperatures.0 = -300"),
         ("[dynamics]\nsegment_steps = 5000\n", "dynamics.segment_steps"),
-        ("[elasticity]\nstrains = [-0.01, 0.01]\n", "at least two sizes"),
+        *(
+            (f"[elasticity]\nstrains = {strains}\n", "at least two sizes")
+            for strains in ("[-0.01, 0.01]", "[0.005, 0.01]", "[-0.06, -0.01, 0.01, 0.06]", "[-0.01, 0, 0.01]")
+        ),
+        ("[elasticity]\nrattle = 0\n", "elasticity.rattle"),
         ('[electronic]\nfunctional = "LDA"\n', "electronic.functional"),
         ('base = "papers"\n', "base 'papers' is unknown"),
         ('name = "quick"\n', "name 'quick' is that of a shipped recipe"),
@@ -65,6 +70,11 @@ def test_only_the_shipped_recipe_carries_its_name_alone():
 
 
 def test_what_is_said_of_the_open_choices_is_what_is_done():
-    said = " ".join(Recipe.quick().override({"dynamics": {"temperatures": [321], "time_step": 1.5}}).left_open)
+    recipe = Recipe.quick().override({"dynamics": {"temperatures": [321], "time_step": 1.5, "chain_length": 7}})
+    said, of_vasp = (
+        " ".join(recipe.left_open(thermostats=get_engine(name).thermostats(recipe))) for name in ("einstein", "vasp")
+    )
     assert "321 K" in said
+    assert "a chain of 7" in said
+    assert "a single one" in of_vasp
     assert "1.5 fs" in said

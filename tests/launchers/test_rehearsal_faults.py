@@ -75,6 +75,7 @@ def rehearse(tmp_path_factory):
         with open_database(uri) as store:
             found = calculations(
                 read_ledger(rehearsal.memory),
+                root=folder / "runs",
                 finished=summary.uuids,
                 failed={failure.uuid for failure in summary.failures},
                 database=store,

@@ -19,10 +19,15 @@ def summary(campaign):
         with open_database(f"lite://{campaign.root / 'database'}") as store:
             ledger = read_ledger(campaign.root / "memory")
             done, failed = (["job"], []) if finished else ([], ["job"])
-            (calculation,) = calculations(ledger, finished=done, failed=failed, database=store)
+            (calculation,) = calculations(ledger, root=campaign.root, finished=done, failed=failed, database=store)
         return calculation
 
     return read
+
+
+def run_folder(campaign, structure):
+    (campaign.root / "jo").mkdir()
+    return campaign.folder("jo/job-1", structure, RELAX)
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def killed(campaign, thioantimonate):
     faults = campaign.root / "faults.yaml"
     faults.write_text(yaml.safe_dump([{"fault": "walltime", "seconds": 0.3}]))
     campaign.environment["SODALYTE_REHEARSAL_FAULTS"] = str(faults)
-    path = campaign.folder("job-1", thioantimonate, RELAX)
+    path = run_folder(campaign, thioantimonate)
     process = campaign.start(path)
     deadline = time.monotonic() + 60
     while ionic_steps(path / "OSZICAR") < 3 and time.monotonic() < deadline:
@@ -70,6 +75,13 @@ def test_of_a_failed_calculation_all_is_lost(killed, summary):
     found = summary(finished=False)
     assert found.state == "failed"
     assert found.lost_steps == found.ionic_steps > 3
+
+
+def test_a_calculation_that_failed_before_its_first_start_is_counted(campaign, summary, thioantimonate):
+    run_folder(campaign, thioantimonate)
+    found = summary(finished=False)
+    assert (found.stage, found.formula, found.state, found.calls) == ("relax", "Na3S4Sb", "failed", 0)
+    assert table([found])[0].failed == 1
 
 
 def test_a_line_of_the_log_that_was_cut_short_is_passed_over(killed, summary):

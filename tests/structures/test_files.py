@@ -1,3 +1,7 @@
+import gzip
+import json
+import sys
+
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
@@ -127,6 +131,23 @@ def test_binary_file_and_folder_are_refused(tmp_path):
         load(tmp_path / "binary.cif")
     with pytest.raises(StructureError, match="not a file"):
         load(tmp_path)
+
+
+def test_a_packed_file_is_read_and_a_bomb_is_refused(tmp_path):
+    (tmp_path / "mine.cif.gz").write_bytes(gzip.compress(CIF.encode()))
+    assert load(tmp_path / "mine.cif.gz").formula == "Na3SbS4"
+    (tmp_path / "bomb.cif.gz").write_bytes(gzip.compress(CIF.encode() + bytes(30_000_000)))
+    with pytest.raises(StructureError, match="more than 20 MB"):
+        load(tmp_path / "bomb.cif.gz")
+
+
+def test_a_file_makes_nobody_import_the_modules_it_names(tmp_path):
+    document = NAS.as_dict()
+    document["sites"][0]["properties"] = {"evil": {"@module": "this", "@class": "Zen"}}
+    document["properties"] = {"evil": {"@module": "this", "@class": "Zen"}}
+    sys.modules.pop("this", None)
+    assert load(written(tmp_path, "evil.json", json.dumps(document))).formula == "Na3SbS4"
+    assert "this" not in sys.modules
 
 
 def test_polymorph_must_agree_with_the_file(tmp_path):

@@ -6,12 +6,15 @@ import re
 import signal
 from pathlib import Path
 
+from sodalyte.errors import CalculationError, DiskFullError, OutOfMemoryError
+
 _TAIL = 100_000
+_DISK_FULL, _OUT_OF_MEMORY = "the disk is full", "VASP ran out of memory"
 _FINAL: tuple[tuple[str, str], ...] = (
-    (r"No space left on device|Disk quota exceeded", "the disk is full: make room in {folder}"),
+    (r"No space left on device|Disk quota exceeded", f"{_DISK_FULL}: make room in {{folder}}"),
     (
         r"oom-kill|[Oo]ut [Oo]f [Mm]emory|Cannot allocate memory|insufficient virtual memory",
-        "VASP ran out of memory: give it more, or more nodes",
+        f"{_OUT_OF_MEMORY}: give it more, or more nodes",
     ),
     (r"POTCAR.*does not match|POTCAR.*POSCAR.*(differ|incompatible|mismatch)", "the POTCAR does not fit the POSCAR"),
     (r"Error reading item|Error code was IERR= 5", "VASP cannot read a tag of the INCAR"),
@@ -34,6 +37,12 @@ def final_cause(folder: Path) -> str | None:
             line = _line(said, found.start())
             return f"{sentence.format(folder=folder)} ({line!r})"
     return None
+
+
+def as_error(reason: str) -> CalculationError:
+    """Return the error that a reason deserves: launchers tell memory and disk from the rest."""
+    kinds = {_DISK_FULL: DiskFullError, _OUT_OF_MEMORY: OutOfMemoryError}
+    return next((kind for start, kind in kinds.items() if reason.startswith(start)), CalculationError)(reason)
 
 
 def ending(folder: Path, status: int | None) -> str:

@@ -53,18 +53,8 @@ class VaspDynamicsMaker(BaseVaspMaker):  # type: ignore[misc]
     ----------
     engine
         Which VASP, and the level of theory.
-    temperature
-        K.
-    steps
-        Steps of this segment, fewer when time or memory do not suffice or VASP is stopped.
-    time_step, thermostat_time
-        fs.
-    sample_interval
-        Steps between stored frames.
-    seed
-        Of the initial velocities.
-    revision
-        To be raised with every change of this class that changes trajectories: it is part of a job's identity.
+    temperature, steps, time_step, thermostat_time, sample_interval, seed, revision
+        As those of :class:`sodalyte.inputs.dynamics.NoseHooverMaker`; there are fewer steps also where memory is short.
     """
 
     engine: Vasp | None = None

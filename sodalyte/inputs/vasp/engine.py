@@ -66,15 +66,15 @@ class Vasp(MSONable):  # type: ignore[misc]
 
         return VaspRelaxMaker(engine=self, input_set_generator=relaxation_set(recipe, **self._potentials()))
 
-    def relax_ions(self, recipe: Recipe) -> Maker:
-        """Return a Maker for the ions of a strained cell, from a symmetry-broken start."""
+    def relax_ions(self, recipe: Recipe, *, keep_symmetry: bool = False) -> Maker:
+        """Return a Maker for the ions of a strained cell: in its symmetry, or from a start that breaks it."""
         from sodalyte.inputs.vasp.relaxation import VaspRelaxMaker
         from sodalyte.inputs.vasp.sets import ions_set
 
         return VaspRelaxMaker(
             engine=self,
-            input_set_generator=ions_set(recipe, **self._potentials()),
-            rattle=recipe.elasticity.rattle,
+            input_set_generator=ions_set(recipe, keep_symmetry=keep_symmetry, **self._potentials()),
+            rattle=0.0 if keep_symmetry else recipe.elasticity.rattle,
         )
 
     def static(self, recipe: Recipe) -> Maker:
@@ -85,7 +85,7 @@ class Vasp(MSONable):  # type: ignore[misc]
         return VaspRelaxMaker(engine=self, input_set_generator=static_set(recipe, **self._potentials()), name="static")
 
     def dynamics(self, recipe: Recipe, temperature: float, steps: int) -> Maker:
-        """Return a Maker for one segment of NVT dynamics; VASP's thermostat is a single one, not a chain."""
+        """Return a Maker for one segment of NVT dynamics."""
         from sodalyte.inputs.vasp.dynamics import VaspDynamicsMaker
         from sodalyte.inputs.vasp.sets import dynamics_set
 
@@ -100,6 +100,10 @@ class Vasp(MSONable):  # type: ignore[misc]
             sample_interval=settings.sample_interval,
             seed=settings.seed,
         )
+
+    def thermostats(self, recipe: Recipe) -> int:  # noqa: ARG002
+        """Return how many thermostats are chained in its dynamics: VASP has one."""
+        return 1
 
     def _potentials(self) -> dict[str, Any]:
         return {"functional": self.functional, "rehearsal": bool(self.rehearsal)}

@@ -79,15 +79,24 @@ class Deadline(Watching):
 
 
 class Frozen(Watching):
-    """Ends a run that has written nothing for too long; it goes on from its last ionic step."""
+    """Ends a run that has written nothing for too long; it goes on from its last ionic step.
+
+    It counts for itself how long no file grew: clocks may be set, and a file server's differs from ours.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._seen: list[float] = []
+        self._since = time.monotonic()
 
     def check(self, directory: str = "./") -> bool:  # noqa: ARG002
         """Tell whether no output grew for ``Watch.frozen`` seconds."""
         run = self._run
-        written = [
-            path.stat().st_mtime for name in ("OUTCAR", "OSZICAR", "vasp.out") if (path := run.path / name).exists()
-        ]
-        return time.time() - max([run.started, *written]) > run.watch.frozen
+        outputs = (run.path / name for name in ("OUTCAR", "OSZICAR", "vasp.out"))
+        seen = [run.started, *(path.stat().st_size for path in outputs if path.exists())]
+        if seen != self._seen:
+            self._seen, self._since = seen, time.monotonic()
+        return time.monotonic() - self._since > run.watch.frozen
 
     def correct(self, directory: str = "./") -> dict[str, Any]:  # noqa: ARG002
         """Start again; give up when it freezes without having done a step."""

@@ -11,9 +11,8 @@ from sodalyte.errors import EngineError
 from sodalyte.inputs.vasp.cost import Size, expected_ionic_steps, size_of, valence_electrons
 from sodalyte.inputs.vasp.dynamics import VaspDynamicsMaker
 from sodalyte.inputs.vasp.potcars import load_potcar, potcar_symbols
-from sodalyte.inputs.vasp.relaxation import VaspRelaxMaker, rattled
-from sodalyte.inputs.vasp.sets import nose_mass, parallel_tags
-from sodalyte.structures.supercells import NET_CHARGE
+from sodalyte.inputs.vasp.relaxation import VaspRelaxMaker
+from sodalyte.inputs.vasp.sets import net_charge
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -67,7 +66,7 @@ class Preview:
 
 
 def preview(maker: VaspRelaxMaker | VaspDynamicsMaker, structure: Structure) -> Preview:
-    """Return what ``maker`` would run for ``structure``; the velocities of dynamics are drawn when it begins.
+    """Return what ``maker`` would run for ``structure``.
 
     Raises
     ------
@@ -75,15 +74,7 @@ def preview(maker: VaspRelaxMaker | VaspDynamicsMaker, structure: Structure) -> 
         A potential is one of which not even the number of electrons is known.
     """
     generator: SulfideSet = maker.input_set_generator
-    dynamics = isinstance(maker, VaspDynamicsMaker)
-    cell = structure.get_sorted_structure()
-    tags: dict[str, float] = {}
-    if isinstance(maker, VaspDynamicsMaker):
-        mass = nose_mass(cell, temperature=maker.temperature, thermostat_time=maker.thermostat_time)
-        tags = {"NSW": maker.steps, "SMASS": mass}
-    else:
-        cell = rattled(cell, maker.rattle, maker.seed)
-    elements = list(dict.fromkeys(site.specie.symbol for site in cell))
+    elements = list(dict.fromkeys(site.specie.symbol for site in structure))
     symbols = dict(zip(elements, potcar_symbols(elements, generator.functional), strict=True))
     missing = ""
     try:
@@ -92,20 +83,17 @@ def preview(maker: VaspRelaxMaker | VaspDynamicsMaker, structure: Structure) -> 
     except EngineError as error:
         missing = str(error)
         valences = valence_electrons(symbols, generator.functional)
-    neutral = cell.copy()
-    neutral.properties = {key: value for key, value in cell.properties.items() if key != NET_CHARGE}
-    inputs = generator.get_input_set(neutral, potcar_spec=bool(missing))
+    inputs = maker.inputs(structure, potcar_spec=bool(missing))
     grid: tuple[int, int, int] = tuple(int(n) for n in inputs.kpoints.kpts[0])  # type: ignore[assignment]
-    size = size_of(cell, inputs.incar, grid, valences)
-    inputs.incar.update(
-        {**tags, **({"NELECT": size.electrons} if cell.properties.get(NET_CHARGE) else {}), **parallel_tags()}
-    )
+    size = size_of(structure, inputs.incar, grid, valences)
+    if net_charge(structure):
+        inputs.incar["NELECT"] = size.electrons
     return Preview(
         inputs=inputs,
         size=size,
         grid=grid,
         ionic_steps=maker.steps if isinstance(maker, VaspDynamicsMaker) else expected_ionic_steps(inputs.incar),
-        dynamics=dynamics,
+        dynamics=isinstance(maker, VaspDynamicsMaker),
         licensed=not missing,
         missing=missing,
     )

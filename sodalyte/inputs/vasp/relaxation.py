@@ -55,7 +55,7 @@ class VaspRelaxMaker(BaseVaspMaker):  # type: ignore[misc]
     input_set_generator: SulfideSet = field(default_factory=SulfideSet)
     rattle: float = 0.0
     seed: int = 0
-    revision: int = 1
+    revision: int = 2
     name: str = "relaxation"
 
     def inputs(self, structure: Structure, *, potcar_spec: bool = False) -> VaspInput:

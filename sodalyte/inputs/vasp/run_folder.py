@@ -26,7 +26,7 @@ from sodalyte.inputs.vasp.reading import VaspFrames, read_dynamics
 ATTEMPTS = "attempts"
 STOPCAR = "STOPCAR"
 BANK = "CONTCAR.banked"
-"""Copy of the last CONTCAR that was seen whole while VASP ran, with the number of ionic steps done by then."""
+"""Copy of the last CONTCAR that was seen whole while VASP ran and its electrons converged."""
 
 KEEP = "kept.json"
 """How many ionic steps of an attempt count, where not all do, and the POSCAR from which the next one goes on."""
@@ -87,23 +87,30 @@ class Attempt:
         short when VASP was killed, or that does not fit the steps, gives way to an earlier copy; without one the
         attempt does not count.
         """
-        if (self.folder / KEEP).is_file():
-            return self._noted(KEEP) or (0, self.start())
-        frames = self.frames()
-        if frames is not None:
-            banked = self._noted(BANK)
-            for text in (self.end(), banked[1] if banked else None):
-                steps = following_step(frames, text) if text else None
-                if text and steps is not None:
+        try:
+            kept = json.loads(_read(self.folder / KEEP))
+            return int(kept["steps"]), str(kept["contcar"])
+        except FileNotFoundError:
+            return self._last_place([self.end(), self.banked()])
+        except (OSError, ValueError, KeyError):
+            return 0, self.start()
+
+    def continuation_before(self, step: int) -> tuple[int, str]:
+        """Return the same where no ionic step from ``step`` (from one) on counts."""
+        steps, text = self._last_place([self.banked()])
+        return (steps, text) if steps < step else (0, self.start())
+
+    def banked(self) -> str | None:
+        """Return the earlier copy of CONTCAR, if there is one."""
+        return _whole(self.folder / BANK)
+
+    def _last_place(self, contcars: list[str | None]) -> tuple[int, str]:
+        """Return the first of ``contcars`` that fits the ionic steps, and after how many of them it stands."""
+        if (frames := self.frames()) is not None:
+            for text in contcars:
+                if text and (steps := following_step(frames, text)) is not None:
                     return steps, text
         return 0, self.start()
-
-    def _noted(self, name: str) -> tuple[int, str] | None:
-        try:
-            noted = json.loads(_read(self.folder / name))
-            return int(noted["steps"]), str(noted["contcar"])
-        except (OSError, ValueError, KeyError):
-            return None
 
     def converged(self) -> bool:
         """Tell whether VASP says that the relaxation reached the accuracy required."""
@@ -180,25 +187,22 @@ class RunFolder:
 
     def discard_from(self, step: int) -> None:
         """Note that ionic steps from ``step`` (from one) on do not count, and from where to go on instead."""
-        banked = self.current._noted(BANK)
-        steps, text = banked if banked and banked[0] < step else (0, self.current.start())
+        steps, text = self.current.continuation_before(step)
         write(self.path / KEEP, json.dumps({"steps": steps, "contcar": text}))
 
     def bank(self) -> None:
-        """Keep a copy of CONTCAR if it is whole and belongs to the ionic steps counted."""
-        before = ionic_steps(self.path / "OSZICAR")
-        text = _whole(self.path / "CONTCAR") if before else None
-        if text and ionic_steps(self.path / "OSZICAR") == before:
-            write(self.path / BANK, json.dumps({"steps": before, "contcar": text}))
+        """Keep a copy of CONTCAR if it is whole; to which ionic step it belongs its positions tell."""
+        if text := _whole(self.path / "CONTCAR"):
+            write(self.path / BANK, text)
 
 
 def following_step(frames: VaspFrames, contcar: str) -> int | None:
     """Return the number of ionic steps after which ``contcar`` is the next configuration, or None if it fits nowhere.
 
-    It is the configuration that follows the last step, or, when VASP was killed between two files, an earlier one.
+    It is the configuration that follows the last step, or, of a CONTCAR that is older than the steps, an earlier one.
     """
     place = Poscar.from_str(contcar).structure.frac_coords
-    for index in range(frames.n_steps - 1, max(frames.n_steps - 4, -1), -1):
+    for index in range(frames.n_steps - 1, -1, -1):
         if _distance(place, frames.fractional[index], frames.cells[index]) < SAME_PLACE:
             return index
     last = frames.fractional[-1]

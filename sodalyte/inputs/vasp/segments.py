@@ -116,7 +116,7 @@ def join_attempts(
         conserved=np.concatenate([energy for *_, energy in parts]),
         temperatures=_joined(parts, "temperatures", lengths),
         cell=parts[0][0].cells[0],
-        numbers=parts[0][0].numbers,
+        numbers=parts[0][0].header.numbers,
         following=poscar,
         following_positions=place,
     )
@@ -145,7 +145,7 @@ def _from(
     if jump > SAME_PLACE:
         raise CalculationError(
             f"the dynamics does not go on where it stopped: at step {step} an atom is {jump:.2g} angstrom away from "
-            f"where {frames.source} should start"
+            f"where {frames.header.source} should start"
         )
     velocities = np.array(origin.site_properties.get("velocities", np.zeros_like(place)), dtype=float)
     if frames.n_steps > 1 and np.any(velocities):
@@ -155,7 +155,7 @@ def _from(
         if stray > MAX_STRAY:
             raise CalculationError(
                 f"the dynamics does not go on with the velocities it had at step {step}: the first displacement of "
-                f"{frames.source} deviates from them by {100 * stray:.0f} %"
+                f"{frames.header.source} deviates from them by {100 * stray:.0f} %"
             )
     shifted: NDArray[np.float64] = frames.positions + (first - frames.positions[0])
     return shifted
@@ -165,8 +165,8 @@ def _check_electrons(frames: VaspFrames, steps: int, done: int) -> None:
     bad = np.flatnonzero(~frames.scf_converged[:steps])
     if len(bad):
         raise CalculationError(
-            f"the electrons did not converge in step {done + int(bad[0]) + 1} of the dynamics ({frames.source}), "
-            "so the forces of that step mean nothing"
+            f"the electrons did not converge in step {done + int(bad[0]) + 1} of the dynamics, so the forces of that "
+            f"step mean nothing ({frames.header.source})"
         )
 
 

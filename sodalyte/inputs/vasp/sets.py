@@ -18,6 +18,7 @@ from pymatgen.core import Element
 from pymatgen.io.vasp.inputs import Kpoints
 
 from sodalyte.errors import EngineError
+from sodalyte.inputs.kpoints import gamma_centred_grid
 from sodalyte.inputs.vasp.potcars import load_potcar, potcar_symbols
 from sodalyte.structures.supercells import NET_CHARGE
 
@@ -57,8 +58,7 @@ class SulfideSet(VaspInputGenerator):  # type: ignore[misc]
     grid
         Gamma-centred k-point grid.
     density
-        In place of ``grid``: k-points per volume of the reciprocal cell (angstrom^-3), as pymatgen's
-        ``reciprocal_density``.
+        In place of ``grid``: as that of :func:`sodalyte.inputs.kpoints.gamma_centred_grid`.
     functional
         Set of potentials.
     rehearsal
@@ -98,16 +98,15 @@ class SulfideSet(VaspInputGenerator):  # type: ignore[misc]
                     potcar_symbols(structure.symbol_set, self.functional), self.functional, rehearsal=self.rehearsal
                 )
             except EngineError:
-                structure = structure.copy()
-                del structure.properties[NET_CHARGE]
+                structure = structure.copy()  # shares its properties
+                structure.properties = {key: value for key, value in structure.properties.items() if key != NET_CHARGE}
         return super().get_input_set(structure, prev_dir, potcar_spec)
 
     @property
     def kpoints_updates(self) -> Kpoints:
         """The KPOINTS."""
-        if self.density is None:
-            return Kpoints.gamma_automatic(tuple(self.grid))
-        return Kpoints.automatic_density_by_vol(self.structure, self.density, force_gamma=True)
+        grid = self.grid if self.density is None else gamma_centred_grid(self.structure, self.density)
+        return Kpoints.gamma_automatic(tuple(grid))
 
     @property
     def potcar_symbols(self) -> list[str]:
@@ -132,10 +131,12 @@ def relaxation_set(recipe: Recipe, *, functional: str, rehearsal: bool) -> Sulfi
     return _set(recipe, tags, functional=functional, rehearsal=rehearsal)
 
 
-def ions_set(recipe: Recipe, *, functional: str, rehearsal: bool) -> SulfideSet:
-    """Return the set that relaxes the ions of a strained cell, without symmetry."""
+def ions_set(recipe: Recipe, *, keep_symmetry: bool, functional: str, rehearsal: bool) -> SulfideSet:
+    """Return the set that relaxes the ions of a strained cell, in its symmetry or without any."""
     settings = recipe.elasticity
-    tags = {"IBRION": 2, "ISIF": 2, "ISYM": 0, "NSW": settings.max_steps, **_accuracy(settings.fmax)}
+    tags = {"IBRION": 2, "ISIF": 2, "NSW": settings.max_steps, **_accuracy(settings.fmax)}
+    if not keep_symmetry:
+        tags["ISYM"] = 0
     return _set(recipe, tags, functional=functional, rehearsal=rehearsal)
 
 

@@ -6,16 +6,12 @@ process group of its own, which alone is ever killed, and it dies with the proce
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import math
 import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -29,7 +25,9 @@ from custodian.vasp.jobs import VaspJob
 from pymatgen.io.vasp.inputs import Incar, Kpoints, UnknownPotcarWarning
 
 from sodalyte.configuration import VASP_COMMAND, VASP_GAMMA_COMMAND
-from sodalyte.errors import CalculationError, ConfigurationError, StoppedError
+from sodalyte.errors import ConfigurationError, StoppedError
+from sodalyte.inputs.processes import die_with_parent, end_group, words_of
+from sodalyte.inputs.vasp.causes import as_error
 from sodalyte.inputs.vasp.handlers import WholeOutput, fresh_handlers
 from sodalyte.inputs.vasp.reading import VaspFrames
 from sodalyte.inputs.vasp.run_folder import STOPCAR, RunFolder, ionic_steps, write
@@ -45,8 +43,6 @@ _PATIENCE = 5.0
 """Seconds between asking a process to end and ending it."""
 
 _PID = "vasp.pid"
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
@@ -135,7 +131,7 @@ class Run:
         if self.should_stop():
             raise StoppedError(f"no time is left to start VASP in {self.path}")
         if shutil.disk_usage(self.path).free < _ROOM:
-            raise CalculationError(f"the disk is full: make room in {self.path}")
+            raise as_error(f"the disk is full: make room in {self.path}")
         self.steps_before = self.prepare()
         self.handled, self._frames, self._read = False, None, False
         self.max_electronic_steps = int(Incar.from_file(self.path / "INCAR").get("NELM", 60))
@@ -150,7 +146,7 @@ class Run:
                     stdout=out,
                     stderr=error,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent(os.getpid()),  # noqa: PLW1509 - one system call
+                    preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - one system call
                     env=os.environ | self.environment,
                 )
         except OSError as error:
@@ -164,7 +160,7 @@ class Run:
     def end(self) -> None:
         """See to it that VASP runs no longer."""
         if self._process and self._process.poll() is None:
-            _kill_group(self._process.pid, self._process)
+            end_group(self._process.pid, self._process)
         (self.path / _PID).unlink(missing_ok=True)
         (self.path / STOPCAR).unlink(missing_ok=True)
 
@@ -282,11 +278,11 @@ def supervise(run: Run) -> None:
             warnings.filterwarnings("ignore", category=UserWarning, module=r"custodian\.")  # our reasons say it
             custodian.run()
     except CustodianError as error:
-        raise CalculationError(run.reason or f"VASP in {run.path} was corrected in vain: {error.message}") from error
+        raise as_error(run.reason or f"VASP in {run.path} was corrected in vain: {error.message}") from error
     finally:
         run.end()
     if run.reason:
-        raise CalculationError(run.reason)
+        raise as_error(run.reason)
 
 
 def _command(path: Path) -> list[str]:
@@ -295,43 +291,8 @@ def _command(path: Path) -> list[str]:
     if gamma and (path / "KPOINTS").exists():
         kpoints = Kpoints.from_file(path / "KPOINTS")
         if kpoints.num_kpts == 0 and tuple(kpoints.kpts[0]) == (1, 1, 1) and not any(kpoints.kpts_shift):
-            return _words(gamma)
-    return _words(os.environ.get(VASP_COMMAND) or "vasp_std")
-
-
-def _words(command: str) -> list[str]:
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = []
-    if not words:
-        raise ConfigurationError(f"{command!r} is no command line; correct vasp.command in sodalyte.toml")
-    return words
-
-
-def _die_with_parent(parent: int) -> Callable[[], None] | None:
-    """Have the kernel end VASP when the process that started it dies, so that no orphan computes beside a successor."""
-    if _LIBC is None:
-        return None
-
-    def request() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return request
-
-
-def _kill_group(pid: int, process: subprocess.Popen[bytes] | None = None, patience: float = _PATIENCE) -> None:
-    """End the process group of VASP, and nothing else."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, number)
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            if (process.poll() is not None) if process else not _alive(pid):
-                return
-            time.sleep(0.05)
+            return words_of(gamma, setting="vasp.command in sodalyte.toml")
+    return words_of(os.environ.get(VASP_COMMAND) or "vasp_std", setting="vasp.command in sodalyte.toml")
 
 
 def _note_process(path: Path, pid: int) -> None:
@@ -345,7 +306,7 @@ def end_leftover(path: Path) -> None:
     except (OSError, ValueError):
         return
     if host == socket.gethostname() and birth == _birth(int(pid)):
-        _kill_group(int(pid))
+        end_group(int(pid))
     (path / _PID).unlink(missing_ok=True)
 
 
@@ -355,13 +316,3 @@ def _birth(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

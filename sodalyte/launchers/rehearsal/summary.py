@@ -17,6 +17,8 @@ from monty.os.path import zpath
 from sodalyte.database.store import OUTPUTS, Database
 from sodalyte.inputs.vasp.cost import Size, core_hours, plane_waves
 from sodalyte.inputs.vasp.run_folder import Attempt, RunFolder
+from sodalyte.launchers.rehearsal.cell import Cell
+from sodalyte.launchers.rehearsal.incar import Incar, InputError
 
 STAGES = ("relax", "static", "elastic", "dynamics")
 State = Literal["finished", "failed"]
@@ -94,14 +96,23 @@ class Row:
 
 
 def calculations(
-    ledger: Iterable[Mapping[str, Any]], *, finished: Collection[str], failed: Collection[str], database: Database
+    ledger: Iterable[Mapping[str, Any]],
+    *,
+    root: Path,
+    finished: Collection[str],
+    failed: Collection[str],
+    database: Database,
 ) -> list[Calculation]:
     """Put the calls of the executable together to calculations, in the order in which they began.
+
+    Those that failed before their first call come last.
 
     Parameters
     ----------
     ledger
         As :func:`sodalyte.launchers.rehearsal.memory.read_ledger` gives it.
+    root
+        Folder of all run folders.
     finished, failed
         Uuids of the jobs in question: those whose outputs are stored, and those that failed. Others do not count.
     database
@@ -112,6 +123,9 @@ def calculations(
         folder = Path(call["folder"])
         if _uuid(folder) in finished or _uuid(folder) in failed:
             calls[folder].append(call)
+    for uuid in failed:
+        for inputs in sorted(root.resolve().glob(f"*/{uuid}-*/INCAR")):
+            calls.setdefault(inputs.parent, [])
     delivered = _delivered_steps(database, [_uuid(folder) for folder in calls])
     return [
         _calculation(folder, own, finished=_uuid(folder) in finished, delivered=delivered.get(_uuid(folder)))
@@ -127,7 +141,7 @@ def _calculation(
     attempts = [*run.attempts(), run.current]
     steps = [_finished_steps(attempt.folder) for attempt in attempts]
     entries = {call["attempt"]: call for call in calls}
-    known = next((call for call in calls if call.get("formula")), {"stage": "", "formula": ""})
+    known = next((call for call in calls if call.get("formula")), None) or _identity(folder)
     hours = sum(_core_hours(entries.get(place, known), count) for place, count in enumerate(steps, start=1) if count)
     if not finished:
         lost = sum(steps)
@@ -171,6 +185,15 @@ def table(found: Sequence[Calculation]) -> list[Row]:
                 )
             )
     return rows
+
+
+def _identity(folder: Path) -> dict[str, str]:
+    """Return stage and formula from the inputs in a run folder, empty where they are not to be read."""
+    try:
+        incar, cell = Incar.parse((folder / "INCAR").read_text()), Cell.parse((folder / "POSCAR").read_text())
+    except (OSError, InputError):
+        return {"stage": "", "formula": ""}
+    return {"stage": incar.stage, "formula": cell.formula}
 
 
 def _uuid(folder: Path) -> str:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from jobflow import JobStore
 from maggma.stores import MemoryStore
+from vasprun_files import RUN, write_vasprun
 
 from sodalyte.configuration import POTCAR_LIBRARY, VASP_COMMAND
 from sodalyte.database.trajectories import TRAJECTORY_ROOT
@@ -66,6 +67,12 @@ def faults(tmp_path, monkeypatch):
         monkeypatch.setenv("SODALYTE_REHEARSAL_FAULTS", str(path))
 
     return script
+
+
+@pytest.fixture
+def vasprun(tmp_path):
+    write_vasprun(tmp_path / "vasprun.xml", RUN)
+    return tmp_path / "vasprun.xml"
 
 
 @pytest.fixture

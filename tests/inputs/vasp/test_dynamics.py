@@ -1,7 +1,7 @@
 """Segments of dynamics: exact across every seam, whatever ended the one before."""
 
-import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -14,6 +14,7 @@ from atomate2.vasp.run import should_stop_children
 from custodian.vasp.handlers import VaspErrorHandler
 from emmet.core.tasks import TaskDoc
 from monty.shutil import decompress_file
+from pymatgen.io.vasp.inputs import Poscar
 from vasp_files import custodian_alone, text
 
 from sodalyte import interruption
@@ -97,6 +98,7 @@ def test_two_segments_are_one_trajectory(pair, calm):
     first, second, joined, _ = pair
     assert (first.segment.first_step, first.segment.last_step, second.segment.last_step) == (0, 10, STEPS)
     assert joined.steps.tolist() == list(range(STEPS))
+    assert joined.times == pytest.approx(0.0025 * joined.steps)
     assert same(joined, calm)
     assert joined.temperatures[0] == pytest.approx(TEMPERATURE, rel=0.01)
     assert np.ptp(joined.conserved) / 15 < 0.005
@@ -247,14 +249,36 @@ def test_other_velocities_are_noticed(pair, spoilt):
     assert structure_of(first.state.restart)
 
 
+def test_a_step_whose_electrons_did_not_converge_joins_no_trajectory(spoilt):
+    path = spoilt / "vasprun.xml"
+    start = read_dynamics(path).positions[0]
+    path.write_text(
+        re.sub(r'(name="EDIFF">\s*)[^<]+', r"\g<1>0", re.sub(r'(name="NELM">\s*)[^<]+', r"\g<1>1", path.read_text()))
+    )
+    with pytest.raises(CalculationError, match="electrons did not converge in step 1 of the dynamics"):
+        join_attempts([Attempt(spoilt)], start, time_step=2.5, first_step=0, conserved=None)
+
+
 def test_a_contcar_that_was_cut_short_does_not_count(spoilt):
     folder = spoilt
     frames = read_dynamics(folder)
     contcar = (folder / "CONTCAR").read_text()
     assert following_step(frames, contcar) == 10
     assert Attempt(folder).continuation() == (10, contcar)
-    (folder / "CONTCAR").write_text(contcar[: len(contcar) // 2])
     (folder / "CONTCAR.banked").unlink(missing_ok=True)
-    assert Attempt(folder).continuation() == (0, (folder / "POSCAR").read_text())
-    (folder / "CONTCAR.banked").write_text(json.dumps({"steps": 10, "contcar": contcar}))
+    positions = "\n".join(contcar.splitlines()[: 8 + len(frames.header.numbers)])
+    for length in (len(contcar) // 2, len(positions) - 3, len(contcar) - 3):
+        (folder / "CONTCAR").write_text(contcar[:length])
+        assert Attempt(folder).continuation() == (0, (folder / "POSCAR").read_text())
+    (folder / "CONTCAR.banked").write_text(contcar)
     assert Attempt(folder).continuation() == (10, contcar)
+
+
+def test_an_earlier_copy_of_contcar_belongs_to_the_step_at_whose_place_it_is(spoilt):
+    """Whatever number of steps another file told when the copy was made."""
+    cell = structure_of((spoilt / "CONTCAR").read_text())
+    seventh = type(cell)(cell.lattice, cell.species, read_dynamics(spoilt).fractional[6])
+    earlier = Poscar(seventh).get_str(significant_figures=16)
+    (spoilt / "CONTCAR.banked").write_text(earlier)
+    assert Attempt(spoilt).continuation_before(7) == (6, earlier)
+    assert Attempt(spoilt).continuation_before(6) == (0, (spoilt / "POSCAR").read_text())

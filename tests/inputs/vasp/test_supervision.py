@@ -16,7 +16,7 @@ from vasp_files import custodian_alone, text
 from sodalyte import interruption
 from sodalyte.configuration import VASP_COMMAND
 from sodalyte.errors import CalculationError, ConfigurationError, StoppedError
-from sodalyte.inputs.vasp.level import level_changes
+from sodalyte.inputs.vasp.level import check_level, level_changes
 from sodalyte.inputs.vasp.relaxation import write_inputs
 from sodalyte.inputs.vasp.run_folder import RunFolder
 from sodalyte.inputs.vasp.supervision import FROZEN, Run, Watch, supervise
@@ -113,6 +113,8 @@ def test_a_killed_run_goes_on_from_its_last_step(
     first, second = attempts(folder)[:2]
     assert text(second / "POSCAR").splitlines()[2:5] == text(first / "CONTCAR").splitlines()[2:5]
     assert text(second / "POSCAR").splitlines()[2:5] != text(first / "POSCAR").splitlines()[2:5]
+    (correction,) = RunFolder(folder).corrections()
+    assert correction["problem"] == "VASP was killed by SIGKILL"
 
     with pytest.raises(ValidationError):  # finding 7: no retry, no document
         custodian_alone(stock_folder, [VaspErrorHandler()])
@@ -166,6 +168,9 @@ def test_what_counts_as_the_level(tmp_path, engine, recipe, crystal, tag, value,
     incar[tag] = value
     incar.write_file(tmp_path / "INCAR")
     assert (level_changes(tmp_path) == []) == harmless
+    if not harmless:
+        with pytest.raises(CalculationError, match=f"a correction changed the level of theory .*{tag}"):
+            check_level(tmp_path)
 
 
 def test_electrons_that_do_not_converge_are_named(faults, engine, recipe, crystal, run):

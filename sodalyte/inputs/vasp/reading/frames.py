@@ -48,8 +48,6 @@ class Header:
         EDIFF, eV.
     degrees_of_freedom
         3N - 3: VASP keeps the centre of mass at rest. With selective dynamics, the coordinates that are free.
-    generator
-        Program, version and subversion, as written.
     """
 
     source: str
@@ -59,7 +57,6 @@ class Header:
     max_electronic_steps: int
     energy_criterion: float
     degrees_of_freedom: int
-    generator: str = ""
 
     def temperature(self, kinetic: float) -> float:
         """Return the temperature (K) of a kinetic energy (eV): 2 E / (k_B N_f)."""
@@ -140,14 +137,10 @@ class VaspFrames:
 
     Attributes
     ----------
-    source
-        The file that was read.
+    header
+        What the file that was read says of the run.
     complete
         Whether VASP finished the file. If not, the steps are those that were written wholly.
-    time_step
-        fs between ionic steps.
-    numbers
-        Atomic numbers, shape (n_atoms,).
     steps
         Ionic steps, from 1, shape (n_steps,).
     cells
@@ -166,14 +159,10 @@ class VaspFrames:
         Of every ionic step, shape (n_steps,).
     scf_converged
         Shape (n_steps,).
-    generator
-        Program and version that wrote the file.
     """
 
-    source: str
+    header: Header
     complete: bool
-    time_step: float
-    numbers: NDArray[np.int64]
     steps: NDArray[np.int64]
     cells: NDArray[np.float64]
     fractional: NDArray[np.float64]
@@ -189,7 +178,6 @@ class VaspFrames:
     forces: NDArray[np.float64] | None
     electronic_steps: NDArray[np.int64]
     scf_converged: NDArray[np.bool_]
-    generator: str
 
     @property
     def n_steps(self) -> int:
@@ -251,10 +239,8 @@ def join(header: Header, frames: Iterable[Frame], *, forces: bool) -> VaspFrames
     # Asked to stop at once (LABORT), VASP gives up the electronic steps of its last ionic step before NELM.
     converged[-1] &= frame.electronic_steps == 0 or header.is_small(frame.last_change)
     return VaspFrames(
-        source=header.source,
+        header=header,
         complete=False,
-        time_step=header.time_step,
-        numbers=header.numbers,
         steps=arrays["steps"].astype(np.int64),
         cells=arrays["cells"],
         fractional=arrays["fractional"],
@@ -270,7 +256,6 @@ def join(header: Header, frames: Iterable[Frame], *, forces: bool) -> VaspFrames
         forces=arrays["forces"] if forces else None,
         electronic_steps=arrays["electronic_steps"].astype(np.int64),
         scf_converged=converged,
-        generator=header.generator,
     )
 
 

@@ -119,7 +119,6 @@ def _header(file: h5py.File, path: Path) -> Header:
         name: file[f"input/incar/{name}"][()] if f"input/incar/{name}" in file else default
         for name, default in _DEFAULTS.items()
     }
-    version = [str(file[f"version/{part}"][()]) for part in ("major", "minor", "patch") if f"version/{part}" in file]
     free = 3 * len(numbers)
     if "selective_dynamics_ions" in species:
         free = int(np.count_nonzero(species["selective_dynamics_ions"][:]))
@@ -131,5 +130,4 @@ def _header(file: h5py.File, path: Path) -> Header:
         max_electronic_steps=int(incar["NELM"]),
         energy_criterion=float(incar["EDIFF"]),
         degrees_of_freedom=max(free if free < 3 * len(numbers) else free - 3, 1),
-        generator=f"vasp {'.'.join(version)}",
     )

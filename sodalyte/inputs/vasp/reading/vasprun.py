@@ -259,7 +259,6 @@ def _header(head: bytes, path: Path) -> Header:
             max_electronic_steps=int(parameters["NELM"]),
             energy_criterion=float(parameters["EDIFF"]),
             degrees_of_freedom=_degrees_of_freedom(root, len(symbols)),
-            generator=" ".join((item.text or "").strip() for item in root.find("generator")[:3]),
         )
     except (etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise CalculationError(f"{path} has no header that VASP would write ({error!r})") from error
