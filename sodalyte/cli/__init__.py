@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sodalyte import __version__
+from sodalyte.cli.compare import compare
 from sodalyte.cli.control import cancel, pause, resume, retry
 from sodalyte.cli.doctor import doctor
 from sodalyte.cli.exchange import export, import_
@@ -35,6 +36,7 @@ app.command()(run)
 app.command()(plan)
 app.command()(query)
 app.command()(report)
+app.command()(compare)
 app.command()(rehearse)
 app.command()(doctor)
 app.command()(export)

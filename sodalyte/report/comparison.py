@@ -7,17 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sodalyte.analysis.figures.notation import interval, quantity, rounded, scheme_label, unit_symbol
-from sodalyte.analysis.results import Result
+from sodalyte.analysis.results import SYMMETRIC, Result
 from sodalyte.report.cases import PROPERTIES, Case, Property, conditions_label, property_label
+from sodalyte.report.known_errors import of_engine, written_short
 from sodalyte.report.reference import Reference, references
 
-_NO_NUMBER = ("decomposition", "elastic_tensor", "arrhenius", "mean_squared_displacement")
+_NO_NUMBER = (
+    *("decomposition", "elastic_tensor", f"{SYMMETRIC}elastic_tensor", "arrhenius", "mean_squared_displacement"),
+)
 _REASON_LENGTH = 110
 
 
 @dataclass(frozen=True)
 class Number:
-    """One of our numbers in the table, or what stands in its place."""
+    """One of our numbers in the table, or what stands in its place; ``known_error`` is that of its engine, in short."""
 
     result: Result
     anchor: str
@@ -25,6 +28,7 @@ class Number:
     note: str
     refused: bool
     warned: bool
+    known_error: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,19 @@ def number(case: Case, result: Result) -> Number:
     else:
         text = quantity(result.value, result.uncertainty)
     warned = any(not guard.passed for guard in result.guards)
-    return Number(result, anchor, text, note, refused=False, warned=warned)
+    known_error = written_short(of_engine(result.level, result.property)) if _has_known_error(result) else ""
+    return Number(result, anchor, text, note, refused=False, warned=warned, known_error=known_error)
+
+
+def _has_known_error(result: Result) -> bool:
+    """Tell whether the error of the engine is worth a word: there is a number, and it is of a level of theory."""
+    return result.value is not None and not result.is_rehearsal
 
 
 def _blocks(item: Property, cases: Sequence[Case]) -> Iterator[Block]:
     """Give one block for each unit, so that no number can stand under another's."""
     answers = [case.all(item.name) for case in cases]
-    published = tuple(references(case.material, case.polymorph, item.name) for case in cases)
+    published = tuple(references(case.material, case.polymorph, item.name.removeprefix(SYMMETRIC)) for case in cases)
     for unit in dict.fromkeys(result.unit for results in answers for result in results):
         conditions = {_conditions(result) for results in answers for result in results if result.unit == unit}
         rows = []
