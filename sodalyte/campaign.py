@@ -43,6 +43,7 @@ _ADVICE = {
     "materials": f"list formulas, library ids and paths of structure files ({_LETTERS})",
     "analyses": "list some of relaxation, stability, elasticity, diffusion, or leave the key out for all",
     "engine": "name one engine, such as vasp",
+    "start_from": "name a potential, such as chgnet, or leave the key out",
     "recipe": f"give paper, quick or the path of a TOML file ({_LETTERS})",
     "overrides": "give sections of the recipe, such as {dynamics: {temperatures: [600]}}",
     "dopants": "leave the key out",
@@ -56,6 +57,7 @@ class _Schema(BaseModel):
     materials: Annotated[list[Text], Field(min_length=1, max_length=10_000)]
     engine: Text
     recipe: Text
+    start_from: Text | None = None
     analyses: Annotated[list[Text], Field(min_length=1)] | None = None
     overrides: dict[str, Any] = {}
     dopants: list[Any] = []
@@ -75,6 +77,8 @@ class Campaign:
         Changes to the recipe, as :meth:`sodalyte.inputs.recipe.Recipe.override` takes them.
     source
         The file.
+    start_from
+        A potential from whose relaxed cell and Hessian relaxations with GPAW start.
     """
 
     name: str
@@ -82,6 +86,7 @@ class Campaign:
     engine: str
     recipe: str
     source: Path
+    start_from: str | None = None
     analyses: tuple[str, ...] | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     document: Document = field(default=Document(None, {}), repr=False, compare=False)
@@ -132,22 +137,30 @@ class Campaign:
         Raises
         ------
         CampaignError
-            A material or the recipe cannot be loaded.
+            A material or the recipe cannot be loaded, or the engine cannot start from the potential.
         EngineError
             The engine's package is not installed.
         """
-        from sodalyte.inputs.engine import get_engine
         from sodalyte.launchers.identity import identify
         from sodalyte.workflows import ANALYSES, screen
 
+        recipe = self.load_recipe()
         return identify(
             screen(
                 self.load_materials(),
-                engine=engine or get_engine(self.engine),
-                recipe=self.load_recipe(),
+                engine=engine or self._engine(recipe),
+                recipe=recipe,
                 analyses=self.analyses or ANALYSES,
             )
         )
+
+    def _engine(self, recipe: Recipe) -> Engine:
+        from sodalyte.inputs.engine import prepare_engine
+
+        if self.start_from is None:
+            return prepare_engine(self.engine, recipe)
+        with self._blaming("start_from"):
+            return prepare_engine(self.engine, recipe, start_from=self.start_from)
 
     def error(self, place: Place, what: str, advice: str) -> CampaignError:
         """Return the error that says what is wrong at a place of the file."""
@@ -195,6 +208,7 @@ def load_campaign(path: Path | str, *, workspace: Path | None = None) -> Campaig
         engine=schema.engine,
         recipe=schema.recipe,
         source=source,
+        start_from=schema.start_from,
         analyses=None if schema.analyses is None else tuple(schema.analyses),
         overrides=schema.overrides,
         document=document,

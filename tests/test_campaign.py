@@ -78,6 +78,24 @@ def test_its_flow_is_that_of_the_command_line(write, cif):
     assert {job.uuid for job in flow.jobs} == {job.uuid for job in expected.jobs}
 
 
+def test_its_relaxations_may_start_from_a_potential(write, cif):
+    from sodalyte.inputs.engine import prepare_engine
+    from sodalyte.inputs.recipe import Recipe
+    from sodalyte.launchers.identity import identify
+    from sodalyte.structures import load
+    from sodalyte.workflows import screen
+
+    text = "name: one\nmaterials: [Na2S]\nengine: gpaw\nrecipe: paper\nanalyses: [relaxation]\n"
+    flow = load_campaign(write(text + "start_from: chgnet\n")).flow()
+    recipe = Recipe.paper()
+    engine = prepare_engine("gpaw", recipe, start_from="chgnet")
+    expected = identify(screen([load("Na2S")], engine=engine, recipe=recipe, analyses=["relaxation"]))
+    assert set(flow.all_uuids) == set(expected.all_uuids) != set(load_campaign(write(text)).flow().all_uuids)
+    for wrong, sentence in (("gpaw", "needs a potential"), ("chgent", "did you mean 'chgnet'")):
+        with pytest.raises(CampaignError, match=rf"campaign.yaml:6: .*{sentence}"):
+            load_campaign(write(f"{text}start_from: {wrong}\n")).flow()
+
+
 def change(old, new):
     assert old in GOOD
     return GOOD.replace(old, new)

@@ -89,7 +89,8 @@ def _check_engine(name: str) -> Iterator[Check]:
     from sodalyte.diagnosis import failed, ok
     from sodalyte.errors import EngineError
     from sodalyte.inputs.engine import get_engine
-    from sodalyte.machine import check_packages
+    from sodalyte.inputs.gpaw import Gpaw
+    from sodalyte.machine import check_gpaw, check_packages
 
     try:
         engine = get_engine(name)
@@ -97,6 +98,8 @@ def _check_engine(name: str) -> Iterator[Check]:
         yield failed("engine", str(error), "name another engine, or install its package")
         return
     yield ok("engine", engine.level)
+    if isinstance(engine, Gpaw):
+        yield from check_gpaw()
     if extra := getattr(engine, "extra", ""):
         yield from check_packages(extra)
 

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sodalyte.cli.options import JsonOption, WorkspaceOption, workspace_path
+from sodalyte.cli.options import DatabaseOption, JsonOption, WorkspaceOption, database_uri, workspace_path
 
 if TYPE_CHECKING:
+    from sodalyte.cli.forecast import Estimate
     from sodalyte.inputs.vasp.cost import Pace
     from sodalyte.inputs.vasp.preview import Preview
     from sodalyte.workflows.plan import Planned
 
 _FILES = ("INCAR", "KPOINTS", "POSCAR", "POTCAR.spec")
 _PIPE_WIDTH = 200
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A calculation with what is known of its cost; a preview is VASP's."""
+
+    calculation: Planned
+    estimate: Estimate | None = None
+    preview: Preview | None = None
+
+    @property
+    def core_hours(self) -> float:
+        """Return those still to be spent."""
+        return 0.0 if self.estimate is None or self.calculation.finished else self.estimate.core_hours
 
 
 def plan(
@@ -27,6 +43,10 @@ def plan(
     ],
     engine: Annotated[str, typer.Option(help="What computes energies: vasp, gpaw, chgnet, ...")] = "vasp",
     recipe: Annotated[str, typer.Option(help="quick, paper or a TOML file.")] = "paper",
+    start_from: Annotated[
+        str | None,
+        typer.Option(metavar="ENGINE", help="Relax first with this potential, to spare gpaw steps."),
+    ] = None,
     only: Annotated[
         str | None,
         typer.Option(help="Comma-separated: relaxation, stability, elasticity, diffusion. Everything if not given."),
@@ -39,150 +59,173 @@ def plan(
         Path | None,
         typer.Option(metavar="OUTCAR", help="Of a VASP run on the machine to be used: core hours follow from it."),
     ] = None,
+    database: DatabaseOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the jobs of a screening, their input files, k-points, electrons, plane waves and core hours; run nothing."""
+    """Show the jobs of a screening, their input files, k-points, electrons, plane waves and core hours; run nothing.
+
+    What is finished in the database, or ships with sodalyte, is counted, and costs nothing.
+    """
+    from sodalyte.cli.forecast import forecast, opened
     from sodalyte.configuration import exported, load_configuration
-    from sodalyte.inputs.engine import get_engine
+    from sodalyte.inputs.engine import prepare_engine
     from sodalyte.inputs.recipe import Recipe
     from sodalyte.launchers.identity import identify
     from sodalyte.structures import load
     from sodalyte.workflows import ANALYSES, parse_analyses, screen
-    from sodalyte.workflows.plan import plan_calculations
 
     chosen = Recipe.load(recipe)
     analyses = ANALYSES if only is None else parse_analyses(only)
     loaded = [load(material) for material in materials]
-    with exported(load_configuration(workspace_path(workspace)).vasp.environment()):
-        chosen_engine = get_engine(engine)
-        flow = identify(screen(loaded, engine=chosen_engine, recipe=chosen, analyses=analyses))
-        calculations = plan_calculations(flow, loaded, engine=chosen_engine, recipe=chosen, analyses=analyses)
-        previews = _previews(calculations)
-    pace = _pace(timing) if previews else None
+    folder = workspace_path(workspace)
+    with exported(load_configuration(folder).vasp.environment()):
+        prepared = prepare_engine(engine, chosen, start_from=start_from)
+        flow = identify(screen(loaded, engine=prepared, recipe=chosen, analyses=analyses))
+        with opened(database_uri(database, folder)) as (store, trouble):
+            planned = forecast(flow, loaded, engine=prepared, recipe=chosen, analyses=analyses, database=store)
+        items, pace = _items(planned, timing)
     if write is not None:
-        _write(write, calculations, previews)
+        _write(write, items)
     if json:
-        typer.echo(_as_json(calculations, previews, pace))
+        typer.echo(_as_json(items, pace, trouble))
     else:
-        _tell(calculations, previews, pace, every_file=files)
+        _tell(items, pace, trouble, every_file=files)
         if write is not None:
             typer.echo(f"the input files are in {write}")
 
 
-def _previews(calculations: list[Planned]) -> list[Preview]:
-    """Return the inputs of every calculation, or nothing if the engine is not VASP."""
+def _items(planned: list[Planned], timing: Path | None) -> tuple[list[_Item], Pace | None]:
+    """Return the calculations with their costs, and how fast cores are if the engine is VASP."""
+    from sodalyte.cli.forecast import Estimate, estimate
     from sodalyte.inputs.vasp.engine import Vasp
 
-    if not calculations or not isinstance(getattr(calculations[0].maker, "engine", None), Vasp):
-        return []
+    if not planned or not isinstance(getattr(planned[0].maker, "engine", None), Vasp):
+        return [_Item(each, estimate(each)) for each in planned], None
+    from sodalyte.inputs.vasp.cost import Pace, read_pace
     from sodalyte.inputs.vasp.preview import preview
 
-    return [preview(calculation.maker, calculation.structure) for calculation in calculations]
+    pace = read_pace(timing) if timing else Pace()
+    items = []
+    for each in planned:
+        shown = preview(each.maker, each.structure)
+        cost = Estimate(shown.grid, shown.size.kpoints, _vasp_hours(each, shown, pace))
+        items.append(_Item(each, cost, shown))
+    return items, pace
 
 
-def _pace(timing: Path | None) -> Pace:
-    from sodalyte.inputs.vasp.cost import Pace, read_pace
+def cost(planned: list[Planned]) -> tuple[float, str] | None:
+    """Return the core hours that calculations will take, those that are finished aside, and what that rests on.
 
-    return read_pace(timing) if timing else Pace()
+    None for an engine of which nothing is known.
+    """
+    items, pace = _items(planned, None)
+    if not any(item.estimate for item in items):
+        return None
+    return sum(item.core_hours for item in items), _basis(pace)[1]
 
 
-def _write(folder: Path, calculations: list[Planned], previews: list[Preview]) -> None:
+def _write(folder: Path, items: list[_Item]) -> None:
     import re
 
     from sodalyte.errors import UsageError, WorkspaceError
 
-    if not previews:
+    if not any(item.preview for item in items):
         raise UsageError("--write: this engine has no input files; name the engine vasp")
     try:
-        for number, (calculation, preview) in enumerate(zip(calculations, previews, strict=True), start=1):
-            name = re.sub(r"[^\w.+-]+", "_", calculation.name)
-            preview.write(folder / f"{number:03d}-{name}")
+        for number, item in enumerate(items, start=1):
+            name = re.sub(r"[^\w.+-]+", "_", item.calculation.name)
+            if item.preview:
+                item.preview.write(folder / f"{number:03d}-{name}")
     except OSError as error:
         raise WorkspaceError(f"--write: {folder} cannot be written ({error.strerror}); name another folder") from error
 
 
-def _hours(calculation: Planned, preview: Preview, pace: Pace, *, gamma_only: bool = False) -> float:
+def _vasp_hours(calculation: Planned, preview: Preview, pace: Pace, *, gamma_only: bool = False) -> float:
     from dataclasses import replace
 
     from sodalyte.inputs.vasp.cost import core_hours
 
     size = replace(preview.size, kpoints=1, grid_kpoints=1) if gamma_only else preview.size
-    steps = calculation.ionic_steps or preview.ionic_steps
-    return core_hours(size, ionic_steps=steps, dynamics=preview.dynamics, pace=pace)
+    return core_hours(size, ionic_steps=_steps(calculation, preview), dynamics=preview.dynamics, pace=pace)
 
 
-def _as_json(calculations: list[Planned], previews: list[Preview], pace: Pace | None) -> str:
+def _steps(calculation: Planned, preview: Preview) -> int:
+    return calculation.ionic_steps or preview.ionic_steps
+
+
+def _as_json(items: list[_Item], pace: Pace | None, trouble: str) -> str:
     import json
     from dataclasses import asdict
 
     documents = []
-    for place, calculation in enumerate(calculations):
+    for item in items:
+        calculation, preview = item.calculation, item.preview
         document: dict[str, Any] = {
             "name": calculation.name,
             "material": calculation.material or None,
             "stage": calculation.stage,
+            "finished": calculation.finished,
             "jobs": calculation.segments,
             "n_atoms": len(calculation.structure),
             "ionic_steps": calculation.ionic_steps,
             "note": calculation.note or None,
         }
-        if pace:
-            preview = previews[place]
+        if item.estimate:
+            document |= asdict(item.estimate)
+        if preview and pace:
             document |= asdict(preview.size) | {
-                "grid": preview.grid,
-                "ionic_steps": calculation.ionic_steps or preview.ionic_steps,
-                "core_hours": _hours(calculation, preview, pace),
-                "core_hours_gamma_only": _hours(calculation, preview, pace, gamma_only=True),
+                "ionic_steps": _steps(calculation, preview),
+                "core_hours_gamma_only": _vasp_hours(calculation, preview, pace, gamma_only=True),
                 "potcar_missing": preview.missing or None,
                 "files": preview.files(),
             }
         documents.append(document)
-    answer: dict[str, Any] = {"calculations": documents}
-    if pace:
-        from sodalyte.inputs.vasp.cost import STEPS_BASIS
-
-        total = sum(document["core_hours"] for document in documents)
-        answer |= {"core_hours": total, "interval": _interval(total), "basis": f"{pace.basis}; {STEPS_BASIS}"}
+    answer: dict[str, Any] = {"calculations": documents, "database": trouble or None}
+    if any(item.estimate for item in items):
+        uncertainty, basis = _basis(pace)
+        total = sum(item.core_hours for item in items)
+        answer |= {"core_hours": total, "interval": (total / uncertainty, total * uncertainty), "basis": basis}
     return json.dumps(answer, indent=2)
 
 
-def _interval(core_hours: float) -> tuple[float, float]:
-    from sodalyte.inputs.vasp.cost import UNCERTAINTY
+def _basis(pace: Pace | None) -> tuple[float, str]:
+    """Return the factor within which core hours are expected, and where they come from; without a pace GPAW's."""
+    from sodalyte.inputs import gpaw_cost
+    from sodalyte.inputs.vasp import cost
 
-    return core_hours / UNCERTAINTY, core_hours * UNCERTAINTY
+    if pace is None:
+        return gpaw_cost.UNCERTAINTY, gpaw_cost.BASIS
+    return cost.UNCERTAINTY, f"{pace.basis}; {cost.STEPS_BASIS}"
 
 
-def _tell(calculations: list[Planned], previews: list[Preview], pace: Pace | None, *, every_file: bool) -> None:
+def _tell(items: list[_Item], pace: Pace | None, trouble: str, *, every_file: bool) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for place, calculation in enumerate(calculations):
+    groups: dict[tuple[Any, ...], list[_Item]] = {}
+    for item in items:
+        calculation = item.calculation
         single = calculation.stage not in {"strained cell", "dynamics"}
         key = (calculation.stage, calculation.material, calculation.name if single else "")
-        groups.setdefault((*key, previews[place].size.kpoints if previews else 0), []).append(place)
+        groups.setdefault(key, []).append(item)
+    rows = [_row(group) for group in groups.values()]
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("calculations")
-    columns = ["jobs", "atoms"]
-    if pace:
-        columns += ["grid", "k-points", "electrons", "bands", "plane waves", "ionic steps", "core hours"]
-    for column in columns:
+    for column in [name for name in rows[0] if name != "calculations"]:
         table.add_column(column, justify="right", no_wrap=True)
-    for places in groups.values():
-        table.add_row(
-            *_row([calculations[place] for place in places], [previews[place] for place in places if pace], pace)
-        )
+    for row in rows:
+        table.add_row(*row.values())
     console = Console(width=None if _is_terminal() else _PIPE_WIDTH)
     console.print(table)
-    for line in _notes(calculations, previews, pace):
+    for line in [*_notes(items, pace), *([trouble] if trouble else [])]:
         console.print(line, markup=False, highlight=False)
     shown: set[str] = set()
-    for calculation, preview in zip(calculations, previews, strict=False):
-        if every_file or calculation.stage not in shown:
-            shown.add(calculation.stage)
-            _tell_files(calculation, preview)
+    for item in items:
+        if item.preview and (every_file or item.calculation.stage not in shown):
+            shown.add(item.calculation.stage)
+            _tell_files(item.calculation, item.preview)
 
 
 def _is_terminal() -> bool:
@@ -191,56 +234,64 @@ def _is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _row(calculations: list[Planned], previews: list[Preview], pace: Pace | None) -> list[str]:
-    first = calculations[0]
+def _row(items: list[_Item]) -> dict[str, str]:
+    from sodalyte.cli.forecast import in_words
+
+    calculation, estimate, preview = items[0].calculation, items[0].estimate, items[0].preview
     several = {"strained cell": "strained cells of", "dynamics": "dynamics of"}
-    temperatures = [calculation.name.rsplit(" ", 2)[-2] for calculation in calculations]
-    at = f" at {', '.join(temperatures)} K" if first.stage == "dynamics" else ""
-    name = f"{several[first.stage]} {first.material}{at}" if first.stage in several else first.name
-    row = [name, str(sum(calculation.segments for calculation in calculations)), str(len(first.structure))]
-    if pace:
-        size = previews[0].size
-        steps = {
-            calculation.ionic_steps or preview.ionic_steps
-            for calculation, preview in zip(calculations, previews, strict=True)
+    temperatures = [item.calculation.name.rsplit(" ", 2)[-2] for item in items]
+    at = f" at {', '.join(temperatures)} K" if calculation.stage == "dynamics" else ""
+    name = f"{several[calculation.stage]} {calculation.material}{at}" if calculation.stage in several else ""
+    row = {
+        "calculations": name or calculation.name,
+        "jobs": str(sum(item.calculation.segments for item in items)),
+        "finished": str(sum(item.calculation.finished for item in items) or "-"),
+        "atoms": str(len(calculation.structure)),
+    }
+    if estimate:
+        kpoints = sorted({item.estimate.kpoints for item in items if item.estimate})
+        row |= {
+            "grid": "x".join(map(str, estimate.grid)),
+            "k-points": " - ".join(map(str, dict.fromkeys((kpoints[0], kpoints[-1])))),
         }
-        hours = sum(_hours(*pair, pace) for pair in zip(calculations, previews, strict=True))
-        row += ["x".join(map(str, previews[0].grid)), str(size.kpoints), f"{size.electrons:g}", str(size.bands)]
-        row += [
-            f"{size.plane_waves:,}",
-            " or ".join(f"{number:,}" for number in sorted(steps)),
-            f"{hours:,.2g}" if hours < 100 else f"{hours:,.0f}",
-        ]
+    if preview:
+        steps = {_steps(item.calculation, item.preview) for item in items if item.preview}
+        row |= {
+            "electrons": f"{preview.size.electrons:g}",
+            "bands": str(preview.size.bands),
+            "plane waves": f"{preview.size.plane_waves:,}",
+            "ionic steps": " or ".join(f"{number:,}" for number in sorted(steps)),
+        }
+    if estimate:
+        row["core hours"] = in_words(sum(item.core_hours for item in items))
     return row
 
 
-def _notes(calculations: list[Planned], previews: list[Preview], pace: Pace | None) -> list[str]:
-    notes = [f"{sum(calculation.segments for calculation in calculations)} calculations; nothing has run"]
+def _notes(items: list[_Item], pace: Pace | None) -> list[str]:
+    from sodalyte.cli.forecast import cost_in_words
+
+    calculations = [item.calculation for item in items]
+    count = sum(calculation.segments for calculation in calculations)
+    done = sum(calculation.finished for calculation in calculations)
+    notes = [f"{count} calculations, {done} of them finished; nothing has run"]
     if any(calculation.note for calculation in calculations):
         stages = dict.fromkeys(calculation.stage for calculation in calculations if calculation.note)
         notes.append(f"{' and '.join(stages)}: planned {next(c.note for c in calculations if c.note)}")
-    if not pace:
+    if not any(item.estimate for item in items):
         return [*notes, "this engine reads no input files and its time depends on this machine alone"]
-    from sodalyte.inputs.vasp.cost import STEPS_BASIS
-
-    pairs = list(zip(calculations, previews, strict=True))
-    total = sum(_hours(*pair, pace) for pair in pairs)
-    low, high = _interval(total)
-    notes.append(
-        f"core hours: {total:,.2g}, between {low:,.2g} and {high:,.2g}"
-        if total < 100
-        else f"core hours: about {total:,.0f}, between {low:,.0f} and {high:,.0f}"
-    )
-    notes.append(f"basis: {pace.basis}; {STEPS_BASIS}")
+    uncertainty, basis = _basis(pace)
+    total = sum(item.core_hours for item in items)
+    notes += [f"core hours: {cost_in_words(total, uncertainty)}", f"basis: {basis}"]
+    pairs = [(item.calculation, item.preview) for item in items if item.preview]
     dynamics = [pair for pair in pairs if pair[1].dynamics]
-    if dynamics:
-        full, gamma = (sum(_hours(*pair, pace, gamma_only=only) for pair in dynamics) for only in (False, True))
+    if dynamics and pace:
+        full, gamma = (sum(_vasp_hours(*pair, pace, gamma_only=only) for pair in dynamics) for only in (False, True))
         preview = dynamics[0][1]
         notes.append(
             f"dynamics with {'x'.join(map(str, preview.grid))} ({preview.size.kpoints} k-points): {full:,.0f} core "
             f"hours; at the Gamma point alone with vasp_gam {gamma:,.0f}: a factor of {full / gamma:.0f}"
         )
-    missing = next((preview.missing for preview in previews if preview.missing), None)
+    missing = next((preview.missing for _, preview in pairs if preview.missing), None)
     if missing:
         notes.append(f"no POTCAR: {missing}")
         notes.append(

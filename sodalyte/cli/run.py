@@ -9,11 +9,20 @@ import typer
 from sodalyte.cli.options import DatabaseOption, JsonOption, WorkspaceOption, database_uri, workspace_path
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from jobflow import Flow
+
     from sodalyte.analysis.results import Result
+    from sodalyte.database import Database
+    from sodalyte.inputs.engine import Engine
     from sodalyte.inputs.recipe import Recipe
     from sodalyte.launchers.local import Summary
+    from sodalyte.structures import Material
+
+_SHOWN = 40
+"""So many missing calculations are named."""
 
 
 def run(
@@ -38,6 +47,12 @@ def run(
     temperatures: Annotated[
         str | None, typer.Option(help="Of the dynamics, kelvin, comma-separated; instead of the recipe's.")
     ] = None,
+    no_compute: Annotated[
+        bool,
+        typer.Option(
+            "--no-compute", help="Answer from calculations that are finished or ship with sodalyte; name those missing."
+        ),
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     database: DatabaseOption = None,
     workspace: WorkspaceOption = None,
@@ -45,7 +60,8 @@ def run(
 ) -> None:
     """Relax materials, find their window, ductility and diffusivity, and write a report.
 
-    Killed at any moment and started again with the same command, it goes on where it stopped.
+    Killed at any moment and started again with the same command, it goes on where it stopped. GPAW's results that ship
+    with sodalyte are used as if they had been computed here.
     """
     folder = workspace_path(workspace, create=True)
     uri = database_uri(database, folder)
@@ -62,22 +78,33 @@ def run(
     from sodalyte.workflows import ANALYSES, screen
     from sodalyte.workflows.screening import parse_analyses
 
-    chosen = _recipe(recipe or ("paper" if engine == "gpaw" else "quick"), temperatures)
+    chosen = _recipe(recipe or ("paper" if engine.startswith("gpaw") else "quick"), temperatures)
     analyses = ANALYSES if only is None else parse_analyses(only)
     loaded = [load(material) for material in materials]
     with exported(load_configuration(folder).vasp.environment()), Progress(quiet=json) as progress:
         prepared = prepare_engine(engine, chosen, start_from=start_from)
         flow = identify(screen(loaded, engine=prepared, recipe=chosen, analyses=analyses))
         with open_database(uri) as store:
-            seed(store, level=prepared.level)
-        summary = local.run(flow, database=uri, root=folder / "runs", workers=workers, on_event=progress.show)
+            seed(store, flow)
+            notice = _notice(flow, loaded, prepared, chosen, analyses, store)
+        obstacle = "--no-compute" if no_compute else _obstacle(prepared)
+        if notice and not obstacle:
+            typer.echo(notice, err=True)
+        summary = local.run(
+            flow,
+            database=uri,
+            root=folder / "runs",
+            workers=workers,
+            compute=not obstacle,
+            on_event=progress.show,
+        )
     with open_database(uri) as store:
         results = results_of(store, summary.uuids)
     page = write_page(results, loaded, engine=engine, recipe=chosen, analyses=analyses, reports=folder / "reports")
     if json:
         typer.echo(_as_json(summary, results, page))
     else:
-        _tell(summary, results, page, order=formulas(loaded))
+        _tell(summary, results, page, order=formulas(loaded), obstacle=obstacle)
     if not summary.succeeded:
         raise typer.Exit(1)
 
@@ -98,6 +125,42 @@ def _recipe(name: str, temperatures: str | None) -> Recipe:
     return recipe.override({"dynamics": {"temperatures": kelvin}}, source="--temperatures")
 
 
+def _notice(
+    flow: Flow,
+    materials: Sequence[Material],
+    engine: Engine,
+    recipe: Recipe,
+    analyses: Collection[str],
+    database: Database,
+) -> str:
+    """Say what is finished and what the rest will cost, where an engine takes hours or days: GPAW."""
+    from sodalyte.cli.forecast import cost_in_words, estimate, forecast
+    from sodalyte.inputs.gpaw import Gpaw
+    from sodalyte.inputs.gpaw_cost import UNCERTAINTY
+
+    if not isinstance(engine, Gpaw):
+        return ""
+    planned = forecast(flow, materials, engine=engine, recipe=recipe, analyses=analyses, database=database)
+    estimates = [estimate(each) for each in planned if not each.finished]
+    if not estimates:
+        return ""
+    hours = sum(each.core_hours for each in estimates if each)
+    return (
+        f"{len(planned) - len(estimates)} of {len(planned)} calculations are finished; the core hours of the others: "
+        f"{cost_in_words(hours, UNCERTAINTY)} ('sodalyte plan' lists them, --no-compute does without)"
+    )
+
+
+def _obstacle(engine: Engine) -> str:
+    """Say why the engine cannot compute here; empty if it can."""
+    from importlib.util import find_spec
+
+    package = getattr(engine, "package", None)
+    if package is None or find_spec(package):
+        return ""
+    return f"{package} is not installed here (scripts/install --with {package})"
+
+
 def _as_json(summary: Summary, results: list[Result], page: Path | None) -> str:
     import json
 
@@ -107,14 +170,19 @@ def _as_json(summary: Summary, results: list[Result], page: Path | None) -> str:
         "ran": summary.ran,
         "reused": summary.reused,
         "failures": failures,
+        "missing": summary.missing,
         "results": [result.model_dump(mode="json") for result in results],
     }
     return json.dumps(answer, indent=2)
 
 
-def _tell(summary: Summary, results: list[Result], page: Path | None, *, order: list[str]) -> None:
+def _tell(summary: Summary, results: list[Result], page: Path | None, *, order: list[str], obstacle: str) -> None:
     from sodalyte.report import verdicts
 
+    if summary.missing:
+        shown = ", ".join(summary.missing[:_SHOWN])
+        more = f" and {len(summary.missing) - _SHOWN} more" if len(summary.missing) > _SHOWN else ""
+        typer.echo(f"not computed ({obstacle}): {shown}{more}", err=True)
     for failure in summary.failures:
         typer.echo(f"failed: {failure.name}: {failure.error} (see {failure.traceback})", err=True)
     for sentence in verdicts(results, order=order) if results else ():

@@ -44,17 +44,17 @@ class GuidedRelaxMaker(PotentialRelaxMaker):
         atoms = AseAtomsAdaptor.get_atoms(mol_or_struct, msonable=False)
         if self.rattle:
             atoms.rattle(self.rattle, seed=self.seed)
+        calculator = self.potential.load(atoms.copy())  # type: ignore[union-attr] # whose k-points no guide decides
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Only FixAtoms and FixCartesian")  # FixSymmetry is not for the document
             atoms = self._guided(atoms)
             guide = self.guide.load(atoms.copy()) if self.guide else Springs(atoms)
             optimiser = partial(GuidedBFGS, first_guess=hessian(atoms, guide, cell=self.relax_cell))
-            calculator = self.potential.load(atoms.copy())  # type: ignore[union-attr]
             return self._relaxer(calculator, optimiser).relax(atoms, steps=self.steps, **self.relax_kwargs)
 
     def _guided(self, atoms: Atoms) -> Atoms:
-        """Return the atoms as the guide relaxes them."""
-        if self.guide is None:
+        """Return the atoms as the guide relaxes them; a start that breaks the symmetry is left alone."""
+        if self.guide is None or self.rattle:
             return atoms
         relaxer = self._relaxer(self.guide.load(atoms.copy()), "BFGS")
         with contextlib.redirect_stdout(io.StringIO()):

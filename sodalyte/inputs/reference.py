@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pymatgen.core import Structure
+
 _FILE = "gpaw_reference.jsonl"
 
 
@@ -79,13 +81,18 @@ class Calculation(BaseModel):
             seconds=round(output["output"]["elapsed_time"], 1),
         )
 
+    def structure(self) -> Structure:
+        """Return the final cell."""
+        from pymatgen.core import Structure
+
+        return Structure(self.lattice, self.species, self.coordinates)
+
     def task_document(self) -> dict[str, Any]:
         """Return the output document that the job would have stored."""
         from atomate2.ase.schemas import AseStructureTaskDoc, InputDoc, OutputDoc
         from monty.json import jsanitize
-        from pymatgen.core import Structure
 
-        structure = Structure(self.lattice, self.species, self.coordinates)
+        structure = self.structure()
         document = AseStructureTaskDoc.from_structure(
             meta_structure=structure,
             structure=structure,

@@ -31,7 +31,7 @@ class Event:
     ``seconds`` is the time a finished job took; ``error`` says in a line why one failed.
     """
 
-    kind: Literal["reused", "started", "finished", "failed", "retried"]
+    kind: Literal["reused", "started", "finished", "failed", "retried", "missing"]
     task: Task
     finished: int
     total: int
@@ -53,19 +53,21 @@ class Failure:
 class Summary:
     """How a run ended.
 
-    ``uuids`` are those of all jobs whose outputs are in the store, run now or reused.
+    ``uuids`` are those of all jobs whose outputs are in the store, run now or reused; ``missing`` are the names of
+    calculations that were not to be computed.
     """
 
     ran: int = 0
     reused: int = 0
     not_run: int = 0
     failures: list[Failure] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     uuids: set[str] = field(default_factory=set)
 
     @property
     def succeeded(self) -> bool:
         """Whether every job ran."""
-        return not self.failures and not self.not_run
+        return not (self.failures or self.missing or self.not_run)
 
 
 def run(
@@ -75,6 +77,7 @@ def run(
     root: Path,
     workers: int = 2,
     threads: int = 1,
+    compute: bool = True,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> Summary:
     """Execute ``flow`` with a pool of worker processes.
@@ -92,8 +95,10 @@ def run(
         Processes. A worker that dies is replaced; a job whose worker dies five times has failed.
     threads
         Threads for numerical libraries in each worker.
+    compute
+        Without it only what is no calculation runs; calculations that are not finished in the store are missing.
     on_event
-        Called for every job that is reused, starts, finishes, fails or is retried.
+        Called for every job that is reused, starts, finishes, fails, is retried or is missing.
 
     Raises
     ------
@@ -109,17 +114,20 @@ def run(
             stack.enter_context(Worker(number, database=database, root=root, threads=threads))
             for number in range(max(workers, 1))
         ]
-        return _Run(Schedule(flow), store, root, on_event).drive(pool)
+        return _Run(Schedule(flow), store, root, on_event, compute=compute).drive(pool)
 
 
 class _Run:
     """One execution of a flow: hands tasks to workers and records what becomes of them."""
 
-    def __init__(self, schedule: Schedule, store: Database, root: Path, on_event: Callable[[Event], None]) -> None:
+    def __init__(
+        self, schedule: Schedule, store: Database, root: Path, on_event: Callable[[Event], None], *, compute: bool
+    ) -> None:
         self._schedule = schedule
         self._store = store
         self._root = root
         self._on_event = on_event
+        self._compute = compute
         self._summary = Summary()
         self._known: dict[tuple[str, int], Outcome] = {}
         self._looked_up: set[str] = set()
@@ -149,11 +157,16 @@ class _Run:
                 batch = [uuid for uuid in self._schedule.waiting(_LOOKUP) if uuid not in self._looked_up]
                 self._look_up([task.uuid, *batch])
             outcome = self._known.pop((task.uuid, task.index), None)
-            if outcome is None:
+            if outcome is not None:
+                self._summary.reused += 1
+                self._succeed(task, outcome)
+                self._report("reused", task)
+            elif self._compute or not task.computes:
                 return task
-            self._summary.reused += 1
-            self._succeed(task, outcome)
-            self._report("reused", task)
+            else:
+                self._summary.missing.append(task.name)
+                self._schedule.fail(task)
+                self._report("missing", task)
         return None
 
     def _look_up(self, uuids: list[str]) -> None:

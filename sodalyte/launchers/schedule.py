@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Task:
-    """One job as the launcher sees it."""
+    """One job as the launcher sees it.
+
+    ``computes`` tells calculations, which are jobs of an engine's Makers, from steps that prepare or interpret them.
+    """
 
     uuid: str
     index: int
     name: str
     priority: int
     tolerant: bool
+    computes: bool
     document: bytes = field(repr=False)
     metadata: dict[str, object] = field(repr=False)
     tries: int = 0
@@ -45,6 +49,7 @@ class Task:
             name=job.name,
             priority=job.metadata.get("priority", 0),
             tolerant=job.config.on_missing_references != OnMissing.ERROR,
+            computes=job.maker is not None,
             document=as_json(job).encode(),
             metadata=job.metadata,
         )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
-from sodalyte.analysis.strains import strained_cells
+from sodalyte.analysis.strains import has_symmetry, strained_cells
 from sodalyte.inputs.engine import configured
 from sodalyte.structures import conventional, dynamics_cell
 from sodalyte.workflows.dynamics import total_steps
 from sodalyte.workflows.relaxation import label_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from jobflow import Flow, Maker
 
@@ -42,12 +42,16 @@ class Planned:
         From which it starts.
     maker
         The engine's.
+    before
+        The engine's Maker whose answer for ``structure`` it starts from, if it does not start from that itself.
     segments
         Jobs that follow one another.
     ionic_steps
         Of all segments, if that is known beforehand.
     note
         What of the structure is not known yet.
+    finished
+        Whether it need not run, as far as that is known.
     """
 
     name: str
@@ -55,13 +59,21 @@ class Planned:
     stage: str
     structure: Structure
     maker: Maker
+    before: Maker | None = None
     segments: int = 1
     ionic_steps: int | None = None
     note: str = ""
+    finished: bool = False
 
 
 def plan_calculations(
-    flow: Flow, materials: Iterable[Material], *, engine: Engine, recipe: Recipe, analyses: Collection[str]
+    flow: Flow,
+    materials: Iterable[Material],
+    *,
+    engine: Engine,
+    recipe: Recipe,
+    analyses: Collection[str],
+    relaxed: Mapping[str, Structure] | None = None,
 ) -> list[Planned]:
     """Return the calculations of a screening, in the order of their stages.
 
@@ -69,16 +81,21 @@ def plan_calculations(
     ----------
     flow
         The screening of ``materials``; jobs that stand in it once are planned once.
+    relaxed
+        The relaxed cells of materials that have one already, by :func:`~sodalyte.workflows.relaxation.label_of`.
     """
     materials = list(materials)
     engine = configured(engine, recipe)
     calculations = list(_in(flow, {f"relax {label_of(material)}": label_of(material) for material in materials}))
     for material in materials:
-        start = conventional(material.structure)
+        known = (relaxed or {}).get(label_of(material))
+        start = known or conventional(material.structure)
+        following: list[Planned] = []
         if "elasticity" in analyses:
-            calculations += _strained(material, start, engine, recipe)
+            following += _strained(material, start, engine, recipe)
         if "diffusion" in analyses:
-            calculations += _dynamics(material, start, engine, recipe)
+            following += _dynamics(material, start, engine, recipe)
+        calculations += [replace(each, note="") for each in following] if known else following
     return calculations
 
 
@@ -91,11 +108,20 @@ def _in(flow: Flow, own: dict[str, str]) -> Iterator[Planned]:
 
 
 def _strained(material: Material, start: Structure, engine: Engine, recipe: Recipe) -> Iterator[Planned]:
-    maker = engine.relax_ions(recipe)
-    strains, symprec = recipe.elasticity.strains, recipe.relaxation.symprec
-    for cell in strained_cells(start, strains=strains, symprec=symprec):
-        name = f"{cell.label} {label_of(material)}"
-        yield Planned(name, label_of(material), "strained cell", cell.structure, maker, note=FROM_START)
+    kept, free = engine.relax_ions(recipe, keep_symmetry=True), engine.relax_ions(recipe)
+    label = label_of(material)
+    if has_symmetry(start, symprec=recipe.relaxation.symprec):
+        yield Planned(f"displaced {label}", label, "strained cell", start, free, note=FROM_START)
+    for cell in strained_cells(start, strains=recipe.elasticity.strains, symprec=recipe.relaxation.symprec):
+        common: dict[str, Any] = {
+            "material": label,
+            "stage": "strained cell",
+            "structure": cell.structure,
+            "note": FROM_START,
+        }
+        yield Planned(name=f"{cell.label} symmetric {label}", maker=kept, **common)
+        if has_symmetry(cell.structure, symprec=recipe.strained_symprec):
+            yield Planned(name=f"{cell.label} {label}", maker=free, before=kept, **common)
 
 
 def _dynamics(material: Material, start: Structure, engine: Engine, recipe: Recipe) -> Iterator[Planned]:

@@ -103,7 +103,7 @@ def analyse_stability(
 ) -> dict[str, Any]:
     """Build the hull of one level of theory and read the window from it; phases that failed are missing."""
     if material["structure"] is None:
-        raise CalculationError(f"the relaxation of {subject['material']} failed, so it has no hull")
+        raise CalculationError(f"{subject['material']} is not relaxed, so it has no hull")
     level = subject["level"]
     required = required_phases({name for name, relaxed in competitors.items() if is_converged(relaxed)}, competitors)
     return as_output(

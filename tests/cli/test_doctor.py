@@ -1,11 +1,13 @@
 import json
 import os
+import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from sodalyte import cli, machine
+from sodalyte import machine
 from sodalyte.configuration import DATABASE, POTCAR_FUNCTIONAL, POTCAR_LIBRARY, VASP_COMMAND, VASP_GAMMA_COMMAND
 
 
@@ -18,18 +20,15 @@ def bare(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def doctor(capsys, monkeypatch):
+def doctor(sodalyte):
     """Run ``sodalyte doctor``; return exit status and the checks by name."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sodalyte", "doctor", "--json", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        streams = capsys.readouterr()
-        answer = json.loads(streams.out)
-        assert answer["ok"] == (caught.value.code == 0)
+        status, out, _ = sodalyte("doctor", "--json", *arguments)
+        answer = json.loads(out)
+        assert answer["ok"] == (status == 0)
         assert all(check["advice"] for check in answer["checks"] if check["status"] != "ok")
-        return caught.value.code, {check["name"]: check for check in answer["checks"]}
+        return status, {check["name"]: check for check in answer["checks"]}
 
     return run
 
@@ -139,6 +138,41 @@ def test_file_systems_are_told_apart(monkeypatch, tmp_path):
     assert machine.file_system(Path("/")) == "ext4"
 
 
+@pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
+def test_gpaw_is_there_with_its_setups_or_what_is_missing_is_named(doctor, tmp_path, monkeypatch):
+    import gpaw
+
+    status, checks = doctor("--engine", "gpaw")
+    assert status == 0
+    assert "VASP" not in checks
+    assert re.search(r"version \d.*, with(out)? MPI", checks["GPAW"]["detail"])
+    (setups,) = (Path(folder) for folder in gpaw.setup_paths)
+    some = tmp_path / "setups"
+    some.mkdir()
+    monkeypatch.setattr(gpaw, "setup_paths", [some])
+    for element, expected in (("Na", "failed"), ("S", "warning")):
+        (some / f"{element}.PBE.gz").symlink_to(setups / f"{element}.PBE.gz")
+        status, checks = doctor("--engine", "gpaw")
+        assert checks["GPAW setups (PBE)"]["status"] == expected
+        assert str(some) in checks["GPAW setups (PBE)"]["detail"]
+
+
+def test_without_gpaw_its_shipped_results_are_still_there(doctor, monkeypatch):
+    monkeypatch.setattr(machine, "find_spec", lambda _: None)
+    status, checks = doctor("--engine", "gpaw")
+    assert status == 1
+    assert "not installed" in checks["GPAW"]["detail"]
+    assert "scripts/install --with gpaw" in checks["GPAW"]["advice"]
+    assert checks["shipped results"]["status"] == "ok"
+
+
+def test_another_gpaw_than_that_of_the_shipped_results_is_pointed_out(doctor, monkeypatch):
+    monkeypatch.setattr("sodalyte.inputs.gpaw._versions", lambda: ("99.1.0", "1.2.1"))
+    _, checks = doctor("--engine", "gpaw")
+    assert checks["shipped results"]["status"] == "warning"
+    assert "GPAW 99.1.0" in checks["shipped results"]["detail"]
+
+
 def test_an_unknown_cluster(doctor):
     status, checks = doctor("--cluster", "big")
     assert status == 1
@@ -158,11 +192,8 @@ def test_a_cluster_needs_a_server_and_may_bring_vasp_by_its_modules(doctor, tmp_
     assert "vasp_of_a_module" in checks["VASP"]["detail"]
 
 
-def test_a_line_each_for_a_person(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["sodalyte", "doctor", "--engine", "vasp"])
-    with pytest.raises(SystemExit):
-        cli.main()
-    lines = capsys.readouterr().out.splitlines()
+def test_a_line_each_for_a_person(sodalyte):
+    lines = sodalyte("doctor", "--engine", "vasp")[1].splitlines()
     starts = [line.split()[0] for line in lines if not line.startswith(" ")]
     assert set(starts) == {"ok", "failed"}
     assert any("sodalyte.toml" in line for line in lines if line.startswith(" "))

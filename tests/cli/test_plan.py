@@ -1,29 +1,29 @@
 import json
-import sys
+from functools import partial
 
 import pytest
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar, VaspInput
 
-from sodalyte import cli
+from sodalyte.campaign import load_campaign
+from sodalyte.database import open_database
+from sodalyte.inputs.engine import get_engine
+from sodalyte.inputs.recipe import Recipe
+from sodalyte.launchers import local
+from sodalyte.launchers.identity import identify
+from sodalyte.launchers.reference import seed
 from sodalyte.launchers.rehearsal.potcars import write_library
+from sodalyte.structures import load
+from sodalyte.workflows import screen
 
 
 @pytest.fixture
-def plan(capsys, monkeypatch, tmp_path):
+def plan(sodalyte, monkeypatch):
     """Run the command in this process without any POTCAR library; return exit status and both streams."""
-    monkeypatch.chdir(tmp_path)
     for name in ("SODALYTE_POTCARS", "SODALYTE_VASP_PARALLEL", "SODALYTE_POTCAR_FUNCTIONAL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sodalyte.inputs.vasp.potcars.SETTINGS", {})
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sodalyte", "plan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        streams = capsys.readouterr()
-        return caught.value.code, streams.out, streams.err
-
-    return run
+    return partial(sodalyte, "plan")
 
 
 @pytest.fixture
@@ -64,10 +64,13 @@ def test_dynamics_of_the_paper(planned):
 def test_strained_cells_follow_from_the_published_crystal_and_say_so(planned):
     calculations = planned("Na3SbS4", "--only", "elasticity")["calculations"]
     strained = [item for item in calculations if item["stage"] == "strained cell"]
-    assert len(strained) == 12
+    symmetric = [item for item in strained if " symmetric " in item["name"]]
+    free = [item for item in strained if item not in symmetric]
+    assert (len(symmetric), len(free)) == (12, 13), "without symmetry the unstrained cell too"
     assert all("as published" in item["note"] for item in strained)
-    assert {item["kpoints"] for item in strained} == {14}
-    assert len({item["files"]["POSCAR"] for item in strained}) == 12
+    assert {item["kpoints"] for item in free} == {14}
+    assert max(item["kpoints"] for item in symmetric) < 14
+    assert len({item["files"]["POSCAR"] for item in strained}) == 25
 
 
 def test_competing_phases_are_planned_once_for_two_materials(planned):
@@ -144,6 +147,54 @@ def test_an_engine_without_input_files_has_jobs_only(plan, planned):
     status, _, err = plan("Na3SbS4", "--engine", "einstein", "--only", "relaxation", "--write", "inputs")
     assert status == 2
     assert "no input files" in err
+
+
+def test_what_ships_and_what_is_in_the_database_is_finished_and_costs_nothing(plan, planned, tmp_path):
+    arguments = ("Na3SbS4_c", "--engine", "gpaw", "--only", "stability")
+    answer = planned(*arguments)
+    done = {item["name"] for item in answer["calculations"] if item["finished"]}
+    assert done >= {"relax Na_bcc", "relax Na2S"}
+    left = [item["core_hours"] for item in answer["calculations"] if not item["finished"]]
+    assert answer["core_hours"] == pytest.approx(sum(left))
+    assert not (tmp_path / "sodalyte-work").exists(), "nothing is written"
+    sodium = next(item for item in answer["calculations"] if item["name"] == "relax Na_bcc")
+    assert (sodium["grid"], sodium["kpoints"]) == ([15, 15, 15], 120)
+    assert not any(item["finished"] for item in planned(*arguments, "--start-from", "chgnet")["calculations"])
+    status, out, err = plan(*arguments)
+    assert status == 0, err
+    assert f"{len(answer['calculations'])} calculations, {len(done)} of them finished; nothing has run" in out
+
+    address = f"lite://{tmp_path / 'database'}"
+    path = tmp_path / "campaign.yaml"
+    path.write_text("name: one\nmaterials: [Na3SbS4_c]\nanalyses: [stability]\nengine: gpaw\nrecipe: paper\n")
+    with open_database(address) as database:
+        assert seed(database, load_campaign(path).flow()) > 0
+        database.collection("outputs").delete_one({"name": "relax Na_bcc"})
+    again = planned(*arguments, "--database", address)
+    assert {item["name"] for item in again["calculations"] if item["finished"]} == done - {"relax Na_bcc"}
+
+
+def test_strained_cells_of_a_relaxed_material_are_those_that_ran(planned, tmp_path):
+    before = planned("Na2S", "--engine", "einstein", "--recipe", "quick", "--only", "elasticity")["calculations"]
+    assert not any(item["finished"] for item in before)
+    recipe = Recipe.quick()
+    flow = identify(screen([load("Na2S")], engine=get_engine("einstein"), recipe=recipe, analyses=["elasticity"]))
+    folder = tmp_path / "sodalyte-work"
+    assert local.run(flow, database=f"lite://{folder / 'database'}", root=folder / "runs", workers=1).succeeded
+    after = planned("Na2S", "--engine", "einstein", "--recipe", "quick", "--only", "elasticity")["calculations"]
+    assert all(item["finished"] for item in after)
+    assert not any(item["note"] for item in after)
+    assert len(after) == len(before) > 5
+
+
+def test_without_its_database_a_plan_says_so(plan, planned):
+    away = "mongodb://nobody:secret@127.0.0.1:1/x"
+    arguments = ("Na2S", "--engine", "gpaw", "--only", "relaxation", "--database", away)
+    assert "no database server answers" in planned(*arguments)["database"]
+    status, out, _ = plan(*arguments)
+    assert status == 0
+    assert "which calculations are finished is not known: no database server answers" in out
+    assert "secret" not in out
 
 
 def test_wrong_usage_is_one_sentence(plan, tmp_path):

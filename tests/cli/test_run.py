@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import subprocess
 import sys
@@ -5,6 +6,7 @@ import sys
 import pytest
 
 from sodalyte import cli
+from sodalyte.database import open_database
 from sodalyte.inputs.potential import CHGNet
 
 BROKEN = "data_x\n_cell_length_a 5\nloop_\n_atom_site_label\n"
@@ -27,21 +29,6 @@ Na1 Na 0 0 0 0.5
 S1 S 0.5 0.5 0.5 1.0
 """
 WITHOUT_SODIUM = DISORDERED.replace("Na1 Na 0 0 0 0.5", "Li1 Li 0 0 0 1.0")
-
-
-@pytest.fixture
-def sodalyte(capsys, monkeypatch, tmp_path):
-    """Run the command line in this process; return exit status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sodalyte", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        streams = capsys.readouterr()
-        return caught.value.code, streams.out, streams.err
-
-    return run
 
 
 @pytest.mark.parametrize(
@@ -131,6 +118,47 @@ def test_only_what_was_asked_for_runs(sodalyte):
     status, out, _ = sodalyte("run", "Na3PS4", "--engine", "einstein", "--only", "relaxation", "--json")
     assert status == 0
     assert {result["property"] for result in json.loads(out)["results"]} == {"lattice_a", "lattice_c", "density"}
+
+
+GPAW = ("run", "Na3SbS4_c", "--engine", "gpaw", "--only", "stability")
+
+
+def test_what_ships_answers_without_computing_and_what_is_missing_is_named(sodalyte, tmp_path):
+    status, out, err = sodalyte(*GPAW, "--no-compute", "--json")
+    answer = json.loads(out)
+    assert answer["ran"] + answer["reused"] + len(answer["missing"]) + len(answer["failures"]) > 15
+    assert answer["reused"] >= 5
+    assert status == (1 if answer["missing"] else 0)
+    with open_database(f"lite://{tmp_path / 'sodalyte-work' / 'database'}") as database:
+        sodium = database.collection("outputs").find_one({"name": "relax Na_bcc"})
+        assert sodium["output"]["output"]["energy"] == pytest.approx(-1.3, abs=0.1)
+        assert sodium["metadata"]["shipped"]
+    status, _, err = sodalyte(*GPAW, "--no-compute")
+    assert all(name in err for name in answer["missing"][:40])
+    assert ("not computed (--no-compute)" in err) == bool(answer["missing"])
+
+
+def test_without_gpaw_what_ships_is_used_and_the_way_to_the_rest_is_told(sodalyte, monkeypatch):
+    genuine = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: name != "gpaw" and genuine(name, *rest))
+    status, _, err = sodalyte("run", "Na2S", "--engine", "gpaw", "--only", "relaxation")
+    assert status == 1
+    assert "not computed (gpaw is not installed here (scripts/install --with gpaw)): relax Na2S cubic" in err
+    assert "core hours" not in err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
+def test_before_gpaw_computes_its_cost_is_told(sodalyte, tmp_path):
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text('base = "paper"\n[electronic]\nencut = 250\nkpoints = [2, 2, 2]\n')
+    sodium = ("run", "Na", "--engine", "gpaw", "--recipe", recipe, "--only", "relaxation", "--workers", "1")
+    status, _, err = sodalyte(*sodium)
+    assert status == 0, err
+    assert "0 of 1 calculations are finished; the core hours of the others: about 0.0" in err
+    status, out, err = sodalyte(*sodium)
+    assert status == 0
+    assert "0 jobs ran, 2 were there already" in out
+    assert "core hours" not in err
 
 
 def test_help_imports_nothing_heavy():

@@ -1,0 +1,134 @@
+"""Which calculations of a screening are finished or ship with sodalyte, and what the others will cost."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from jobflow import Flow, Maker
+    from pymatgen.core import Structure
+
+    from sodalyte.database import Database
+    from sodalyte.inputs.engine import Engine
+    from sodalyte.inputs.recipe import Recipe
+    from sodalyte.structures import Material
+    from sodalyte.workflows.plan import Planned
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a calculation will cost.
+
+    Attributes
+    ----------
+    grid, kpoints
+        Divisions of the grid of k-points, and how many of them symmetry leaves.
+    core_hours
+        An order of magnitude.
+    """
+
+    grid: tuple[int, int, int]
+    kpoints: int
+    core_hours: float
+
+
+@contextmanager
+def opened(uri: str) -> Iterator[tuple[Database | None, str]]:
+    """Open a database to look into; None, with the reason in a sentence, where it does not answer.
+
+    A ``lite://`` folder that has not been made is no trouble: there is nothing in it.
+    """
+    from sodalyte.database import open_database
+    from sodalyte.errors import DatabaseError
+
+    if uri.startswith("lite://") and not Path(uri.removeprefix("lite://")).expanduser().exists():
+        yield None, ""
+        return
+    try:
+        database = open_database(uri, create=False)
+    except DatabaseError as error:
+        yield None, f"which calculations are finished is not known: {error}"
+        return
+    with database:
+        yield database, ""
+
+
+def forecast(
+    flow: Flow,
+    materials: Sequence[Material],
+    *,
+    engine: Engine,
+    recipe: Recipe,
+    analyses: Collection[str],
+    database: Database | None,
+) -> list[Planned]:
+    """Return the calculations of a screening, marked where they need not run.
+
+    Parameters
+    ----------
+    flow
+        The screening, identified.
+    database
+        None stands for one that has not been made. It is only read.
+    """
+    from sodalyte.launchers.identity import identify
+    from sodalyte.launchers.reference import finished
+    from sodalyte.workflows.plan import plan_calculations
+    from sodalyte.workflows.relaxation import label_of
+
+    cells = finished([job.uuid for job in flow.jobs], database)
+    own = {f"relax {label_of(material)}": label_of(material) for material in materials}
+    relaxed = {own[job.name]: cell for job in flow.jobs if job.name in own and (cell := cells.get(job.uuid))}
+    planned = plan_calculations(flow, materials, engine=engine, recipe=recipe, analyses=analyses, relaxed=relaxed)
+
+    def uuid(calculation: Planned, maker: Maker, start: Structure) -> str:
+        is_asked_for_by_a_job = calculation.stage == "strained cell"
+        job = (_as_argument(maker) if is_asked_for_by_a_job else maker).make(start)
+        return str(identify(job).jobs[0].uuid)
+
+    static = {place: each for place, each in enumerate(planned) if each.stage != "dynamics"}
+    first = {place: uuid(each, each.before or each.maker, each.structure) for place, each in static.items()}
+    done = finished(first.values(), database)
+    following = {
+        place: uuid(each, each.maker, cell) if (cell := done.get(first[place])) else ""
+        for place, each in static.items()
+        if each.before
+    }
+    done |= finished(following.values(), database)
+    uuids = first | following
+    return [replace(each, finished=uuids.get(place) in done) for place, each in enumerate(planned)]
+
+
+def _as_argument(maker: Maker) -> Maker:
+    """Return a Maker as jobflow hands it to a job: enumerations are plain text then, which tells in identities."""
+    from monty.json import MontyDecoder, jsanitize
+
+    handed: Maker = MontyDecoder().process_decoded(jsanitize(maker, strict=True, enum_values=True, allow_bson=True))
+    return handed
+
+
+def estimate(calculation: Planned) -> Estimate | None:
+    """Return what a calculation with GPAW will cost; None for one of another engine."""
+    from sodalyte.inputs.gpaw_cost import core_hours, grid_and_kpoints
+
+    found = grid_and_kpoints(calculation.maker, calculation.structure)
+    if found is None:
+        return None
+    grid, kpoints = found
+    return Estimate(grid, kpoints, core_hours(calculation.structure, kpoints, ionic_steps=calculation.ionic_steps))
+
+
+def in_words(core_hours: float) -> str:
+    """Return core hours with two digits, or whole ones."""
+    return f"{core_hours:,.2g}" if core_hours < 100 else f"{core_hours:,.0f}"
+
+
+def cost_in_words(core_hours: float, uncertainty: float) -> str:
+    """Return core hours with the interval in which they are expected: a factor either way."""
+    low, high = core_hours / uncertainty, core_hours * uncertainty
+    return f"about {in_words(core_hours)}, between {in_words(low)} and {in_words(high)}"
