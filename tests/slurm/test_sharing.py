@@ -103,25 +103,27 @@ def test_one_material_is_steered_while_it_runs(make_campaign, monkeypatch):
     monkeypatch.setenv("SODALYTE_WORKSPACE", str(campaign.folder))
 
     def steer(action, material):
-        return CliRunner().invoke(app, [action, "trivial", "--material", material], catch_exceptions=False).output
+        return CliRunner().invoke(app, [action, "trivial", "--material", material], catch_exceptions=False)
 
     jobs = []
     for material, seconds in (("slow", 300), ("quick", 20), ("late", 0)):
         jobs.append(careful(str(campaign.folder), material, seconds=seconds))
         jobs[-1].update_metadata({"material": material})
     campaign.add(Flow(jobs))
-    assert steer("pause", "late") == "1 jobs held back\n"
+    assert steer("pause", "late").stdout == "1 jobs held back\n"
     campaign.start()
     runs = wait_until(lambda: len(found := campaign.running()) == 2 and found, seconds=90)
     victim = next(run for run in runs if run.material == "slow")
     process = wait_until(lambda: [words[2] for words in campaign.events() if words[:2] == ["start", "slow"]])[0]
-    assert steer("cancel", "slow") == "1 jobs cancelled\n"
+    assert steer("cancel", "slow").stdout == "1 jobs cancelled\n"
     wait_until(lambda: not psutil.pid_exists(int(process)), seconds=30)
     assert psutil.pid_exists(victim.pid), "its pilot goes on"
     wait_until(lambda: "quick" in campaign.ended(), seconds=60)
     assert campaign.wait(seconds=60) == 1
     assert campaign.state().state == "paused"
-    assert steer("resume", "late") == "1 jobs free to run\n"
+    resumed = steer("resume", "late")
+    assert resumed.stdout == "1 jobs free to run\n"
+    assert "nobody manages trivial" in resumed.stderr
     campaign.start()
     assert campaign.wait(seconds=120) == 0, campaign.said()
     assert campaign.ended() == {"quick": 1, "late": 1}
