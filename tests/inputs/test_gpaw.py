@@ -35,9 +35,14 @@ def sodium_sulfide():
 def test_the_level_names_method_cutoff_and_versions():
     engine = configured(get_engine("gpaw"), Recipe.paper())
     assert engine.level.startswith("PBE, PAW, plane waves to 520 eV (GPAW 2")
-    other = configured(engine, Recipe.paper().override({"electronic": {"functional": "PBEsol", "encut": 600}}))
-    assert other.level.startswith("PBEsol, PAW, plane waves to 600 eV")
+    other = configured(engine, Recipe.paper().override({"electronic": {"encut": 600, "spin_polarised": True}}))
+    assert other.level.startswith("PBE, PAW, plane waves to 600 eV, spin-polarised")
     assert engine.contained_correction == "none"
+
+
+def test_a_functional_without_data_sets_is_refused_before_anything_runs():
+    with pytest.raises(EngineError, match="no PAW data sets for PBEsol"):
+        configured(get_engine("gpaw"), Recipe.paper().override({"electronic": {"functional": "PBEsol"}}))
 
 
 def test_the_papers_grid_is_kept_and_competing_phases_get_its_density():
@@ -94,47 +99,76 @@ def test_forces_and_stress_are_the_derivatives_of_the_energy_at_fixed_cutoff(mon
 
 
 @needs_gpaw
+def test_a_crystal_that_turns_out_a_metal_gets_more_bands(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    sodium = AseAtomsAdaptor.get_atoms(reduced(crystal("Na_bcc").structure), msonable=False)
+    engine = Gpaw(kpoints=(4, 4, 4), encut=300.0)
+    known, mistaken = PlaneWaves(engine, sodium), PlaneWaves(engine, sodium)
+    assert known._bands is None
+    mistaken._bands = -1
+    assert mistaken(sodium)["energy"] == pytest.approx(known(sodium)["energy"], abs=1e-5)
+    assert mistaken._bands is None
+
+
+@needs_gpaw
 def test_a_killed_relaxation_goes_on_from_its_last_ionic_step(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     start = reduced(crystal("Na2S").structure)
     start.scale_lattice(1.04 * start.volume)
     recipe = Recipe.quick().override({"electronic": {"kpoints": [1, 1, 1], "encut": 300}})
-    answers = []
-    computed = []
-    compute = PlaneWaves._answer
-
-    def counted(self, atoms):
-        computed.append(atoms)
-        if len(computed) == 3:
-            raise KeyboardInterrupt
-        return compute(self, atoms)
-
-    monkeypatch.setattr(PlaneWaves, "_answer", counted)
-    for _ in range(2):
-        job = get_engine("gpaw").relax(recipe).make(start)
-        try:
-            answers.append(run_locally(job, log=False, raise_immediately=True)[job.uuid][1].output)
-        except KeyboardInterrupt:
-            continue
-    (document,) = answers
+    document, computed = run_twice(monkeypatch, lambda: get_engine("gpaw").relax(recipe).make(start))
     assert document.is_force_converged
     assert document.structure.get_space_group_info()[0] == "Fm-3m"
     (record,) = tmp_path.glob("ionic_steps-*.jsonl")
-    assert len(computed) == len(record.read_text().splitlines()) + 1, "only the interrupted step was computed twice"
+    assert computed == len(record.read_text().splitlines()) + 1, "only the interrupted step was computed twice"
+
+
+def run_twice(monkeypatch, make_job, *, interrupted_at=3):
+    """Run a job that is interrupted while it computes a step, and run it again; return its output and the steps."""
+    computed = []
+    compute = PlaneWaves.__call__
+
+    def counted(self, atoms):
+        computed.append(atoms)
+        if len(computed) == interrupted_at:
+            raise KeyboardInterrupt
+        return compute(self, atoms)
+
+    monkeypatch.setattr(PlaneWaves, "__call__", counted)
+    job = make_job()
+    with pytest.raises(KeyboardInterrupt):
+        run_locally(job, log=False, raise_immediately=True)
+    job = make_job()
+    return run_locally(job, log=False, raise_immediately=True)[job.uuid][1].output, len(computed)
 
 
 @needs_gpaw
 @pytest.mark.slow
-def test_dynamics_of_a_small_cell_conserve_energy(monkeypatch, tmp_path):
+def test_dynamics_of_a_small_cell_conserve_energy_and_go_on_after_a_kill(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(TRAJECTORY_ROOT, str(tmp_path))
     recipe = Recipe.quick().override(
         {"electronic": {"kpoints": [1, 1, 1], "encut": 300}, "dynamics": {"sample_interval": 1, "time_step": 1.0}}
     )
-    job = get_engine("gpaw").dynamics(recipe, 300.0, 8).make(reduced(crystal("Na2S").structure))
-    document = SegmentDoc.model_validate(run_locally(job, log=False, raise_immediately=True)[job.uuid][1].output)
+    structure = reduced(crystal("Na2S").structure)
+    maker = get_engine("gpaw").dynamics(recipe, 300.0, 8)
+    output, computed = run_twice(monkeypatch, lambda: maker.make(structure), interrupted_at=5)
+    document = SegmentDoc.model_validate(output)
+    (record,) = tmp_path.glob("ionic_steps-*.jsonl")
+    assert computed == len(record.read_text().splitlines()) + 1 == 10, "the start and eight steps, one of them twice"
     trajectory = read_trajectory([document.segment], tmp_path)
     assert np.ptp(trajectory.conserved) < 0.05 * np.ptp(trajectory.energies)
+
+
+@needs_gpaw
+@pytest.mark.slow
+def test_spin_polarised_a_closed_shell_has_the_same_energy(monkeypatch, tmp_path, sodium_sulfide):
+    monkeypatch.chdir(tmp_path)
+    plain, polarised = (
+        PlaneWaves(replace(COARSE, encut=300.0, spin_polarised=spin), sodium_sulfide)(sodium_sulfide)["energy"]
+        for spin in (False, True)
+    )
+    assert polarised == pytest.approx(plain, abs=1e-4)
 
 
 @needs_gpaw
