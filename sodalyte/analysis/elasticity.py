@@ -9,79 +9,30 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pymatgen.core import Structure
-from pymatgen.core.elasticity.strain import Strain
-from pymatgen.core.elasticity.stress import Stress
-from pymatgen.core.units import Unit
 
+from sodalyte.analysis import elastic_guards
 from sodalyte.analysis.elastic_tensor import Array, ElasticFit, fit_elastic_tensor, normal_strains_decouple
 from sodalyte.analysis.moduli import PUGH_DUCTILE, Bounds, bulk_modulus, moduli
-from sodalyte.analysis.results import Guard, Result, Subject, judge
-from sodalyte.analysis.strains import VOIGT_COMPONENTS, StrainedCell, point_group_rotations
+from sodalyte.analysis.responses import Reference, Response, directions, symmetry_breaking
+from sodalyte.analysis.results import SYMMETRIC, Guard, Result, Subject, judge
+from sodalyte.analysis.strains import StrainedCell, point_group_rotations
 
-RESIDUAL_STRESS_LIMIT = 0.05
-"""Largest stress component of a relaxed reference, GPa."""
-
-ENERGY_TOLERANCE = 1e-5
-"""How far a strained cell may lie below the unstrained one, eV/atom: the noise of a single-precision potential."""
-
-RESIDUAL_LIMIT = 0.15
-"""Largest part of a cell's stress change that the fit may leave unexplained."""
-
-LINEARITY_LIMIT = 0.20
-"""Largest relative difference between the stiffness at the small and at the large strains, in any eigenstrain.
-
-It counts as an uncertainty, so it need not be small: soft sulfides differ by 10 % between 0.5 and 1 % of strain.
-"""
-
-ENERGY_AGREEMENT_LIMIT = 0.5
-"""Largest relative difference, root mean square, between strain energies and the work of the fitted stress.
-
-It is wide because a fixed plane-wave cutoff makes energies of strained cells uneven; a stress of wrong sign or unit is
-off by 100 % or more.
-"""
-
-HILL_SPREAD_LIMIT = 0.5
-"""Difference between Voigt and Reuss, relative to Hill, above which their mean says little."""
-
-_GPA = float(Unit("GPa").get_conversion_factor(Unit("eV ang^-3")))
 _UNITS = {"elastic_tensor": "GPa", "bulk_modulus": "GPa", "shear_modulus": "GPa", "pugh_ratio": "1"}
 _UNCERTAINTY_BASIS = (
     "scatter of the stress-strain fit and difference between the tensors of the small and the large strains; "
     "not the error of the level of theory"
 )
 _ORIENTATION = "Cartesian frame of the reference cell; Voigt order xx, yy, zz, yz, xz, xy"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Response:
-    """What an engine answered for one cell with relaxed ions.
-
-    Attributes
-    ----------
-    energy
-        eV per cell.
-    stress
-        Cauchy stress, GPa, tensile positive, shape (3, 3).
-    max_force
-        Largest force on an atom, eV/angstrom.
-    converged
-        Whether the engine reached the recipe's force criterion, and its electrons theirs.
-    """
-
-    energy: float
-    stress: ArrayLike
-    max_force: float
-    converged: bool
+_CRITERION = "Pugh's threshold comes from metals; for an ionic solid it ranks, it does not decide"
 
 
 def elasticity_results(
     subject: Subject,
     *,
-    structure: Structure,
-    reference: Response,
+    reference: Reference,
     cells: Sequence[StrainedCell],
-    responses: Mapping[str, Response],
+    relaxed: Mapping[str, Response],
+    symmetric: Mapping[str, Response],
     symprec: float = 0.01,
 ) -> list[Result]:
     """Elastic tensor, bulk and shear modulus and Pugh ratio, each with its guards.
@@ -90,56 +41,76 @@ def elasticity_results(
     ----------
     subject
         Of what and how the results speak.
-    structure
-        The relaxed reference that was strained.
     reference
-        Its answer.
+        The relaxed crystal that was strained.
     cells
         Every strained cell that the tensor needs, see :func:`~sodalyte.analysis.strains.strained_cells`.
-    responses
-        The answers that there are, by the label of their cell.
+    relaxed
+        The answers that there are, by the label of their cell, of ions that were free to leave the cell's symmetry.
+    symmetric
+        Those of ions that kept it.
     symprec
         Tolerance for finding the space group, angstrom.
 
     Returns
     -------
     list of Result
-        ``elastic_tensor`` (in ``data``; its energies are eV per cell relative to the reference), ``bulk_modulus`` and
-        ``shear_modulus`` (Hill, GPa) and ``pugh_ratio``. All are refused when the reference is not relaxed, a strained
-        cell is missing, unconverged or below the unstrained one, the stress is not linear in the strain or does not
-        match the energy, or the tensor is not stable beyond its uncertainty. Where symmetry keeps normal strains and
-        shears apart, the cells without shear then still give the bulk modulus, if they pass the same guards alone; it
-        comes with a warning.
+        ``elastic_tensor`` (in ``data``), ``bulk_modulus`` and ``shear_modulus`` (Hill, GPa) and ``pugh_ratio`` are the
+        material's. All are refused when the reference is not relaxed or leaves its symmetry, a strained cell is
+        missing, unconverged, below the unstrained one or below its own symmetric answer, the stress is not linear in
+        the strain or does not match the energy, or the tensor is not stable beyond its uncertainty. Where symmetry
+        keeps normal strains and shears apart, the cells without shear then still give the bulk modulus, if they pass
+        the same guards alone; it comes with a warning.
+
+        The same four with ``symmetric_`` before their names are the answer of ions that keep the symmetry of the
+        strained cell. They pass their own guards, and warn where the crystal does not stay there.
+
+        ``structural_instability`` says how far below the symmetric crystal its ions fall when they are displaced or
+        the cell is strained, meV per formula unit, zero in a stable crystal, and holds the energies of all cells.
 
     Raises
     ------
     CalculationError
         ``cells`` do not determine the tensor.
     """
-    rotations = point_group_rotations(structure, symprec=symprec)
-    assess = partial(
-        _assess,
-        polymorph=subject.polymorph,
-        structure=structure,
-        rotations=rotations,
-        reference=reference,
-        answers={label: answer for label, answer in responses.items() if _finite(answer)},
+    relaxed, symmetric = (
+        {label: each for label, each in found.items() if each.is_finite} for found in (relaxed, symmetric)
     )
-    whole = bulk = assess(cells, components=6)
-    if whole.fit is None and normal_strains_decouple(rotations):
-        bulk = assess([cell for cell in cells if not cell.is_shear], components=3)
-        if bulk.fit is not None:
-            bulk = replace(bulk, guards=(*bulk.guards, _constrained(whole.guards, subject.polymorph)))
+    crystal = _Crystal(reference=reference, rotations=point_group_rotations(reference.structure, symprec=symprec))
 
-    def tensor(fit: ElasticFit) -> dict[str, Any]:
-        energies = [{"label": cell.label, "energy": responses[cell.label].energy - reference.energy} for cell in cells]
-        return {"data": _tensor_data(fit) | {"strain_energies": energies}}
+    def stays(cells: Sequence[StrainedCell]) -> tuple[Guard, ...]:
+        unstrained = elastic_guards.keeps_its_symmetry(reference)
+        if not unstrained.passed:
+            return (unstrained,)
+        free, kept = (reference.strain_energies(cells, found) for found in (relaxed, symmetric))
+        return (
+            unstrained,
+            elastic_guards.unstrained_lowest(reference, free),
+            elastic_guards.symmetry_kept(reference, relaxed=free, symmetric=kept),
+        )
 
+    def stays_symmetric(cells: Sequence[StrainedCell]) -> tuple[Guard, ...]:
+        return (elastic_guards.unstrained_lowest(reference, reference.strain_energies(cells, symmetric)),)
+
+    warnings: tuple[Guard, ...] = ()
+    if reference.response.is_finite:
+        warnings = tuple(elastic_guards.does_not_stay(guard) for guard in stays(cells) if not guard.passed)
     return [
-        _result(subject, "elastic_tensor", whole, tensor, means=("bulk", "shear")),
-        _result(subject, "bulk_modulus", bulk, partial(_averaged, average=bulk_modulus), means=("bulk",)),
-        _result(subject, "shear_modulus", whole, partial(_averaged, average=_shear_modulus), means=("shear",)),
-        _result(subject, "pugh_ratio", whole, _pugh_ratio, means=("bulk", "shear")),
+        *_judged(
+            subject,
+            crystal.answers(cells, relaxed, checks=stays),
+            ions="free to leave the symmetry of the strained cell",
+            ratio=_ductility,
+        ),
+        *_judged(
+            subject,
+            crystal.answers(cells, symmetric, checks=stays_symmetric),
+            prefix=SYMMETRIC,
+            ions="within the symmetry of the strained cell",
+            ratio=partial(_averaged, average=_pugh_ratio),
+            warnings=warnings,
+        ),
+        _instability(subject, reference, cells, relaxed=relaxed, symmetric=symmetric),
     ]
 
 
@@ -151,60 +122,151 @@ class _Assessment:
     guards: tuple[Guard, ...]
 
 
-def _assess(
-    cells: Sequence[StrainedCell],
-    *,
-    components: Literal[3, 6],
-    polymorph: str,
-    structure: Structure,
-    rotations: Array,
-    reference: Response,
-    answers: Mapping[str, Response],
-) -> _Assessment:
-    """Fit ``cells``, or stop at the first guards that leave nothing to fit."""
-    guards: tuple[Guard, ...] = (_relaxed(reference),)
-    if not _all_passed(guards):
-        return _Assessment(guards=guards)
-    guards += (
-        _ground_state(cells, answers, reference, structure, polymorph),
-        _converged(cells, answers),
-    )
-    if not _all_passed(guards):
-        return _Assessment(guards=guards)
-    fit = fit_elastic_tensor(
-        deformation_gradients=np.array([cell.deformation_gradient for cell in cells]),
-        cauchy_stresses=np.array([answers[cell.label].stress for cell in cells]),
-        reference_stress=reference.stress,
-        rotations=rotations,
-        components=components,
-    )
-    energies = np.array([answers[cell.label].energy - reference.energy for cell in cells])
-    guards += (_linear(cells, fit), _energy_agreement(cells, energies, fit, structure.volume), _born_stable(fit))
-    return _Assessment(fit=fit if _all_passed(guards) else None, guards=guards)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Answers:
+    """A fit to all cells, and the one that gives the bulk modulus."""
+
+    whole: _Assessment
+    bulk: _Assessment
+
+
+_Checks = Callable[[Sequence[StrainedCell]], tuple[Guard, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Crystal:
+    reference: Reference
+    rotations: Array
+
+    def answers(self, cells: Sequence[StrainedCell], found: Mapping[str, Response], *, checks: _Checks) -> _Answers:
+        """Fit all cells, or failing that those without shear, if they can stand alone."""
+        whole = bulk = self._assess(cells, found, components=6, checks=checks)
+        if whole.fit is None and normal_strains_decouple(self.rotations):
+            bulk = self._assess([cell for cell in cells if not cell.is_shear], found, components=3, checks=checks)
+            if bulk.fit is not None:
+                warning = elastic_guards.shears_at_fault(whole.guards, self.reference.polymorph)
+                bulk = replace(bulk, guards=(*bulk.guards, warning))
+        return _Answers(whole=whole, bulk=bulk)
+
+    def _assess(
+        self,
+        cells: Sequence[StrainedCell],
+        found: Mapping[str, Response],
+        *,
+        components: Literal[3, 6],
+        checks: _Checks,
+    ) -> _Assessment:
+        """Fit ``cells``, or stop at the first guards that leave nothing to fit."""
+        guards: tuple[Guard, ...] = (elastic_guards.reference_relaxed(self.reference),)
+        if not _all_passed(guards):
+            return _Assessment(guards=guards)
+        for more in (checks(cells), (elastic_guards.cells_converged(cells, found),)):
+            guards += more
+            if not _all_passed(guards):
+                return _Assessment(guards=guards)
+        fit = fit_elastic_tensor(
+            deformation_gradients=np.array([cell.deformation_gradient for cell in cells]),
+            cauchy_stresses=np.array([found[cell.label].stress for cell in cells]),
+            reference_stress=self.reference.response.stress,
+            rotations=self.rotations,
+            components=components,
+        )
+        guards += (
+            elastic_guards.linear(cells, fit),
+            elastic_guards.energy_agrees(self.reference, cells, found, fit),
+            elastic_guards.born_stable(fit),
+        )
+        return _Assessment(fit=fit if _all_passed(guards) else None, guards=guards)
 
 
 def _all_passed(guards: Sequence[Guard]) -> bool:
     return all(guard.passed for guard in guards)
 
 
-def _result(
+def _judged(
     subject: Subject,
-    name: str,
-    assessment: _Assessment,
-    answer: Callable[[ElasticFit], dict[str, Any]],
+    answers: _Answers,
     *,
-    means: Sequence[str],
+    prefix: str = "",
+    ions: str,
+    ratio: Callable[[ElasticFit], dict[str, Any]],
+    warnings: tuple[Guard, ...] = (),
+) -> list[Result]:
+    """Judge the four properties; ``ions`` says what the ions were free to do."""
+
+    def result(
+        name: str, assessment: _Assessment, answer: Callable[[ElasticFit], dict[str, Any]], *means: str
+    ) -> Result:
+        guards, fields = assessment.guards, {}
+        if assessment.fit is not None:
+            guards += warnings
+            guards += tuple(elastic_guards.hill_mean(mean, _MEANS[mean](assessment.fit.tensor)) for mean in means)
+            fields = answer(assessment.fit) | {"uncertainty_basis": _UNCERTAINTY_BASIS}
+        return judge(subject, property=prefix + name, unit=_UNITS[name], guards=guards, **fields)
+
+    return [
+        result("elastic_tensor", answers.whole, partial(_tensor, ions=ions), "bulk", "shear"),
+        result("bulk_modulus", answers.bulk, partial(_averaged, average=bulk_modulus), "bulk"),
+        result("shear_modulus", answers.whole, partial(_averaged, average=_shear_modulus), "shear"),
+        result("pugh_ratio", answers.whole, ratio, "bulk", "shear"),
+    ]
+
+
+def _instability(
+    subject: Subject,
+    reference: Reference,
+    cells: Sequence[StrainedCell],
+    *,
+    relaxed: Mapping[str, Response],
+    symmetric: Mapping[str, Response],
 ) -> Result:
-    """Judge the fields that ``answer`` gives; ``means`` are the Hill means that they rest on."""
-    guards, fields = assessment.guards, {}
-    if assessment.fit is not None:
-        guards += tuple(_hill(mean, _MEANS[mean](assessment.fit.tensor)) for mean in means)
-        fields = answer(assessment.fit) | {"uncertainty_basis": _UNCERTAINTY_BASIS}
-    return judge(subject, property=name, unit=_UNITS[name], guards=guards, **fields)
+    """Say how deep the ions fall; one cell in which they fell is an answer, whatever became of the others."""
+    guards: tuple[Guard, ...] = (elastic_guards.reference_relaxed(reference),)
+    fields: dict[str, Any] = {}
+    if reference.response.is_finite:
+        free, kept = (reference.strain_energies(cells, found) for found in (relaxed, symmetric))
+        below, left = reference.fallen(free), reference.fallen(symmetry_breaking(relaxed=free, symmetric=kept))
+        depths = [-free[cell] for cell in below]
+        if reference.leaves_symmetry:
+            depths.append(-(reference.displaced_energy or 0.0))
+            below = left = []  # any strain gives a way down that needs none
+        else:
+            guards += (
+                elastic_guards.keeps_its_symmetry(reference),
+                elastic_guards.cells_converged(cells, relaxed),
+            )
+        if depths:
+            guards = (guards[0], *(guard.model_copy(update={"required": False}) for guard in guards[1:]))
+        energies: dict[str, tuple[float | None, float | None]] = {"unstrained": (0.0, reference.displaced_energy)}
+        energies |= {cell.label: (kept.get(cell), free.get(cell)) for cell in cells}
+        fields = {
+            "value": reference.per_formula_unit(max(depths, default=0.0)),
+            "uncertainty": reference.per_formula_unit(reference.tolerance),
+            "uncertainty_basis": "noise of the energies; not the error of the level of theory",
+            "data": {
+                "stable_unstrained": not reference.leaves_symmetry,
+                "unstable_against": directions(below),
+                "loses_symmetry_under": directions(left),
+                "formula_units_per_cell": reference.formula_units,
+                "strain_energies": [
+                    {
+                        "label": label,
+                        "symmetric": None if own is None else reference.per_formula_unit(own),
+                        "relaxed": None if displaced is None else reference.per_formula_unit(displaced),
+                    }
+                    for label, (own, displaced) in energies.items()
+                ],
+            },
+        }
+    return judge(subject, property="structural_instability", unit="meV/f.u.", guards=guards, **fields)
 
 
 def _shear_modulus(tensor: ArrayLike) -> Bounds:
     return moduli(tensor).shear
+
+
+def _pugh_ratio(tensor: ArrayLike) -> Bounds:
+    return moduli(tensor).pugh_ratio
 
 
 _MEANS: dict[str, Callable[[ArrayLike], Bounds]] = {"bulk": bulk_modulus, "shear": _shear_modulus}
@@ -220,23 +282,23 @@ def _averaged(fit: ElasticFit, *, average: Callable[[ArrayLike], Bounds]) -> dic
     return {"value": bounds.hill, "uncertainty": float(np.linalg.norm(changes)), "data": asdict(bounds)}
 
 
-def _pugh_ratio(fit: ElasticFit) -> dict[str, Any]:
-    ratio = _averaged(fit, average=lambda tensor: moduli(tensor).pugh_ratio)
+def _ductility(fit: ElasticFit) -> dict[str, Any]:
+    ratio = _averaged(fit, average=_pugh_ratio)
     ratio["data"] |= {
         "ductile": ratio["value"] < PUGH_DUCTILE,
         "ductile_below": PUGH_DUCTILE,
-        "criterion": "Pugh's threshold comes from metals; for an ionic solid it ranks, it does not decide",
+        "criterion": _CRITERION,
     }
     return ratio
 
 
-def _tensor_data(fit: ElasticFit) -> dict[str, Any]:
+def _tensor(fit: ElasticFit, *, ions: str) -> dict[str, Any]:
     averages = moduli(fit.tensor)
-    return {
+    data = {
         "tensor": fit.tensor.tolist(),
         "tensor_std": fit.tensor_std.tolist(),
         "orientation": _ORIENTATION,
-        "ions": "relaxed",
+        "ions": f"relaxed, {ions}",
         "residual_stress": fit.residual_stress.tolist(),
         "r_squared": fit.r_squared,
         "relative_residual": fit.relative_residual,
@@ -251,134 +313,4 @@ def _tensor_data(fit: ElasticFit) -> dict[str, Any]:
         "cauchy_pressure": averages.cauchy_pressure,
         "universal_anisotropy": averages.universal_anisotropy,
     }
-
-
-def _finite(response: Response) -> bool:
-    return bool(np.isfinite(response.energy) and np.isfinite(np.asarray(response.stress)).all())
-
-
-def _relaxed(reference: Response) -> Guard:
-    if not _finite(reference):
-        return Guard(
-            name="reference relaxed", passed=False, detail="the unstrained cell has no finite energy and stress"
-        )
-    stress = float(np.abs(np.asarray(reference.stress)).max())
-    seen = (
-        f"largest stress of the unstrained cell {stress:.3g} GPa (limit {RESIDUAL_STRESS_LIMIT}), "
-        f"largest force {reference.max_force:.2g} eV/angstrom"
-    )
-    passed = reference.converged and stress < RESIDUAL_STRESS_LIMIT
-    return Guard(
-        name="reference relaxed",
-        passed=passed,
-        detail=seen if passed else f"the unstrained cell is not relaxed: {seen}",
-    )
-
-
-def _ground_state(
-    cells: Sequence[StrainedCell],
-    answers: Mapping[str, Response],
-    reference: Response,
-    structure: Structure,
-    polymorph: str,
-) -> Guard:
-    """Compare the energies that there are with the reference's, less the work of its residual stress."""
-    prestress, tolerance = structure.volume * _GPA * np.asarray(reference.stress), ENERGY_TOLERANCE * len(structure)
-    energies = {
-        cell: answers[cell.label].energy - reference.energy - float(np.sum(prestress * cell.strain))
-        for cell in cells
-        if cell.label in answers
-    }
-    below = [cell for cell, energy in energies.items() if energy < -tolerance]
-    if not below:
-        detail = (
-            f"none strained by {_directions(cells)} lies more than {1e3 * tolerance:.2g} meV below the unstrained cell"
-        )
-    else:
-        lowest = min(below, key=lambda cell: energies[cell])
-        detail = (
-            f"the {polymorph} polymorph is unstable against {_directions(below)}: the cell strained by {lowest.label} "
-            f"lies {-1e3 * energies[lowest]:.3g} meV below the unstrained one ({len(structure)} atoms)"
-        )
-    return Guard(name="unstrained cell lowest", passed=not below, detail=detail)
-
-
-def _directions(cells: Sequence[StrainedCell]) -> str:
-    names = (f"{'shear ' if cell.is_shear else ''}{cell.label.split()[0]}" for cell in cells)
-    return ", ".join(dict.fromkeys(names))
-
-
-def _converged(cells: Sequence[StrainedCell], answers: Mapping[str, Response]) -> Guard:
-    absent = [cell.label for cell in cells if cell.label not in answers]
-    loose = [cell.label for cell in cells if cell.label in answers and not answers[cell.label].converged]
-    faults = {"without an answer": absent, "not converged": loose}
-    seen = "; ".join(f"strained cells {fault}: {', '.join(labels)}" for fault, labels in faults.items() if labels)
-    return Guard(name="strained cells converged", passed=not seen, detail=seen or f"all {len(cells)} converged")
-
-
-def _linear(cells: Sequence[StrainedCell], fit: ElasticFit) -> Guard:
-    worst = int(np.argmax(fit.cell_residuals))
-    residual = float(fit.cell_residuals[worst])
-    passed = residual <= RESIDUAL_LIMIT and fit.linearity <= LINEARITY_LIMIT
-    seen = (
-        f"the fit leaves at most {100 * residual:.2g} % of a stress, at {cells[worst].label} "
-        f"(limit {100 * RESIDUAL_LIMIT:.0f} %); small and large strains give stiffnesses that differ by "
-        f"{100 * fit.linearity:.2g} % (limit {100 * LINEARITY_LIMIT:.0f} %)"
-    )
-    return Guard(
-        name="linear response",
-        passed=passed,
-        detail=seen if passed else f"the stress is not linear in the strain: {seen}",
-    )
-
-
-def _energy_agreement(cells: Sequence[StrainedCell], energies: Array, fit: ElasticFit, volume: float) -> Guard:
-    strains = np.array([Strain(cell.strain).voigt for cell in cells])[:, : len(fit.tensor)]
-    residual = Stress(fit.residual_stress).voigt[: len(fit.tensor)]
-    work = volume * _GPA * (strains @ residual + np.einsum("na,ab,nb->n", strains, fit.tensor, strains) / 2)
-    difference, scale = float(np.linalg.norm(energies - work)), float(np.linalg.norm(energies))
-    return Guard(
-        name="energy and stress agree",
-        passed=difference <= ENERGY_AGREEMENT_LIMIT * scale,
-        detail=f"strain energies and the work of the fitted stress differ by {1e3 * difference:.2g} meV "
-        f"of {1e3 * scale:.2g} meV (limit {100 * ENERGY_AGREEMENT_LIMIT:.0f} %)",
-    )
-
-
-def _born_stable(fit: ElasticFit) -> Guard:
-    values, vectors = np.linalg.eigh(fit.tensor)
-    softest = tuple(VOIGT_COMPONENTS)[int(np.argmax(np.abs(vectors[:, 0])))]
-    within = min(
-        float(np.linalg.eigvalsh(fit.tensor + sign * deviation).min())
-        for deviation in fit.deviations
-        for sign in (-1, 1)
-    )
-    seen = f"smallest eigenvalue of the elastic constants {values[0]:.3g} GPa, along e_{softest}"
-    if within > 0:
-        detail = seen
-    elif values[0] > 0:
-        detail = f"not stable beyond its uncertainty: {seen}, down to {within:.3g} GPa"
-    else:
-        detail = f"mechanically unstable: {seen}"
-    return Guard(name="Born stability", passed=within > 0, detail=detail)
-
-
-def _hill(name: str, bounds: Bounds) -> Guard:
-    spread = (bounds.voigt - bounds.reuss) / bounds.hill
-    return Guard(
-        name=f"Hill mean of the {name} modulus",
-        passed=spread <= HILL_SPREAD_LIMIT,
-        detail=f"Voigt and Reuss {name} moduli differ by {100 * spread:.2g} % of Hill's "
-        f"(limit {100 * HILL_SPREAD_LIMIT:.0f} %)",
-        required=False,
-    )
-
-
-def _constrained(guards: Sequence[Guard], polymorph: str) -> Guard:
-    faults = "; ".join(guard.detail for guard in guards if not guard.passed)
-    return Guard(
-        name="sheared cells",
-        passed=False,
-        detail=f"{faults}; the modulus is that of the constrained {polymorph} shape, from normal strains alone",
-        required=False,
-    )
+    return {"data": data}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import spglib
 from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Structure
 from pymatgen.core.elasticity.strain import Deformation, Strain
@@ -141,3 +142,15 @@ def strained_cells(structure: Structure, *, strains: Sequence[float], symprec: f
                 StrainedCell(f"e_{name} {size:+g}", np.asarray(gradient), gradient.apply_to_structure(structure))
             )
     return cells
+
+
+def has_symmetry(cell: Structure, *, symprec: float) -> bool:
+    """Tell whether a cell has any symmetry that its ions could leave, be it only a centring.
+
+    Parameters
+    ----------
+    symprec
+        Tolerance, angstrom, for lengths and angles alike; small enough that a strain is not overlooked.
+    """
+    found = spglib.get_symmetry((cell.lattice.matrix, cell.frac_coords, cell.atomic_numbers), symprec=symprec)
+    return len(found["rotations"]) > 1

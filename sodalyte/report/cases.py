@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sodalyte.analysis.figures.notation import formula, scheme_label, unit_symbol
-from sodalyte.analysis.results import REHEARSAL, Guard, Result
+from sodalyte.analysis.results import REHEARSAL, SYMMETRIC, Guard, Result
 from sodalyte.errors import UsageError
 
 
@@ -33,6 +33,16 @@ PROPERTIES = (
     Property("shear_modulus", "Shear modulus G (Hill)", "Elasticity"),
     Property("pugh_ratio", "Pugh's ratio G/B", "Elasticity"),
     Property("elastic_tensor", "Elastic tensor", "Elasticity"),
+    Property("structural_instability", "Fall of displaced ions, strained or not", "Elasticity"),
+    *(
+        Property(f"{SYMMETRIC}{name}", f"{label}, symmetric answer", "Elasticity, ions kept in symmetry")
+        for name, label in (
+            ("bulk_modulus", "B (Hill)"),
+            ("shear_modulus", "G (Hill)"),
+            ("pugh_ratio", "G/B"),
+            ("elastic_tensor", "Elastic tensor"),
+        )
+    ),
     Property("diffusivity", "Diffusivity of Na", "Transport of Na"),
     Property("conductivity", "Conductivity (Nernst–Einstein)", "Transport of Na"),
     Property("activation_energy", "Activation energy", "Transport of Na"),

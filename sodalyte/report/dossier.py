@@ -12,16 +12,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import sodalyte
 from sodalyte.analysis.figures import material_styles, render
 from sodalyte.analysis.figures.notation import formula, interval, quantity, reaction_side, unit_symbol
-from sodalyte.analysis.results import Result
+from sodalyte.analysis.results import OTHER_UNITS, Result
 from sodalyte.errors import WorkspaceError
 from sodalyte.report.cases import Case, arrange, conditions_label, property_label
 from sodalyte.report.comparison import Group, Number, compare, number
+from sodalyte.report.known_errors import sentence
 from sodalyte.report.pictures import Plate, inline_svg, plates
 from sodalyte.report.reference import Citation, citations
 from sodalyte.report.verdict import Verdict, verdict
 
 _LONGEST_LIST = 12
-_TABLES = ("tensor", "staircase", "phases")
+_TABLES = ("tensor", "strain_energies", "staircase", "phases")
 _GENERAL = ("paper", "pymatgen")
 _METHODS = {
     "stability": ("richards", "mp2020"),
@@ -30,7 +31,7 @@ _METHODS = {
 }
 _PARTS = {
     "stability": ("window_width", "decomposition", "reduction_limit", "oxidation_limit", "e_above_hull"),
-    "elasticity": ("elastic_tensor", "bulk_modulus", "shear_modulus", "pugh_ratio"),
+    "elasticity": ("elastic_tensor", "bulk_modulus", "shear_modulus", "pugh_ratio", "structural_instability"),
     "transport": ("diffusivity", "mean_squared_displacement", "conductivity_300K", "activation_energy"),
     "relaxation": ("lattice_a", "lattice_c", "density"),
 }
@@ -63,6 +64,7 @@ class Entry:
     label: str
     conditions: str
     number: Number
+    known_error: str
     facts: tuple[tuple[str, str], ...]
 
 
@@ -180,7 +182,8 @@ def _chapters(cases: Sequence[Case]) -> tuple[Chapter, ...]:
                     result=result,
                     label=property_label(result.property),
                     conditions=conditions_label(result),
-                    number=number(case, result),
+                    number=(written := number(case, result)),
+                    known_error=sentence(result.level, result.property) if written.known_error else "",
                     facts=_facts(result.data),
                 )
                 for result in case.results
@@ -193,7 +196,9 @@ def _chapters(cases: Sequence[Case]) -> tuple[Chapter, ...]:
 def _facts(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Write what a result carries beside its number; long series stay in the database."""
     return tuple(
-        (key.replace("_", " ").capitalize(), _written(value)) for key, value in data.items() if key not in _TABLES
+        (key.replace("_", " ").capitalize(), f"{_written(value)} {unit_symbol(OTHER_UNITS.get(key, ''))}".rstrip())
+        for key, value in data.items()
+        if key not in _TABLES
     )
 
 
@@ -210,7 +215,7 @@ def _written(value: object) -> str:
             text = ", ".join(f"{formula(str(key))}: {_written(item)}" for key, item in value.items()) or "none"
         case list() | tuple():
             short = len(value) <= _LONGEST_LIST and all(isinstance(item, int | float | str) for item in value)
-            text = ", ".join(map(_written, value)) if short else f"{len(value)} entries, in the database"
+            text = ", ".join(map(_written, value)) or "none" if short else f"{len(value)} entries, in the database"
     return text
 
 

@@ -17,6 +17,7 @@ from sodalyte.analysis.figures import (
     cells_figure,
     decomposition_figure,
     elasticity_figure,
+    has_moduli,
     material_styles,
     msd_figure,
     render,
@@ -78,9 +79,9 @@ def plates(cases: Sequence[Case]) -> tuple[Plate, ...]:
         drawn.append(Plate("Mean squared displacement of Na", pictures))
     samples = [Sample(case.label, *styles[case.label], case.results) for case in cases]
     compared = (
-        *_compared(samples, needs=("arrhenius",), draw=_arrhenius),
-        *_compared(samples, needs=("bulk_modulus", "shear_modulus"), draw=lambda found: _elasticity(found, cases)),
-        *_compared(samples, needs=("lattice_a",), draw=_cells),
+        *_compared([sample for sample in samples if sample.find("arrhenius")], _arrhenius),
+        *_compared([sample for sample in samples if has_moduli(sample)], lambda found: _elasticity(found, cases)),
+        *_compared([sample for sample in samples if sample.find("lattice_a")], _cells),
     )
     if compared:
         drawn.append(Plate("The materials compared", compared))
@@ -175,12 +176,9 @@ def _displacement(case: Case, colour: str) -> Picture:
     return _drawn(name, title, caption, figure, observations[-1])
 
 
-def _compared(
-    samples: Sequence[Sample], *, needs: tuple[str, ...], draw: Callable[[list[Sample]], Picture]
-) -> Iterator[Picture]:
-    found = [sample for sample in samples if all(sample.find(name) for name in needs)]
-    if found:
-        yield draw(found)
+def _compared(samples: list[Sample], draw: Callable[[list[Sample]], Picture]) -> Iterator[Picture]:
+    if samples:
+        yield draw(samples)
 
 
 def _arrhenius(samples: list[Sample]) -> Picture:
@@ -199,8 +197,9 @@ def _elasticity(samples: list[Sample], cases: Sequence[Case]) -> Picture:
         if (ratio := paper_value(case.material, case.polymorph, "pugh_ratio")) is not None
     }
     caption = (
-        "Hill means with one standard uncertainty; the band reaches from Reuss to Voigt. Below Pugh's line, which "
-        "stems from metals, a solid counts as ductile. Dashed: the ratio that the paper quotes."
+        "Hill means with one standard uncertainty; the band reaches from Reuss to Voigt. Hollow: the answer of ions "
+        "that keep the symmetry of the strained cell, where the crystal itself has no modulus. Below "
+        "Pugh's line, which stems from metals, a solid counts as ductile. Dashed: the ratio that the paper quotes."
     )
     figure = elasticity_figure(samples, published_ratios=ratios)
     return _drawn("elasticity", "Elastic moduli and Pugh's line", caption, figure, samples[0].results[0])

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sodalyte.analysis.diffusion import NOT_DIFFUSIVE
 from sodalyte.analysis.figures.notation import interval, quantity, rounded, scheme_label
 from sodalyte.analysis.moduli import PUGH_DUCTILE
-from sodalyte.analysis.results import Result
+from sodalyte.analysis.results import SYMMETRIC, Result
 from sodalyte.analysis.voltage import HULL_TOLERANCE
 from sodalyte.report.cases import Case, arrange, with_unit
 
@@ -117,7 +117,11 @@ def ductility(case: Case) -> Clause:
     if ratio is None:
         return Clause(question, "not run", "its elasticity was not computed")
     if ratio.value is None:
-        return Clause(question, "refused", f"its elasticity is refused ({_short(ratio.reason)})")
+        apart = case.last(f"{SYMMETRIC}pugh_ratio")
+        text = f"its elasticity is refused ({_short(ratio.reason)})"
+        if apart is not None and apart.value is not None:
+            text += f"; the symmetric answer, apart from it: G/B = {quantity(apart.value, apart.uncertainty)}"
+        return Clause(question, "refused", text)
     number = f"G/B = {quantity(ratio.value, ratio.uncertainty)}"
     ends = [*_interval_95(ratio), *(ratio.data[bound] for bound in ("reuss", "voigt") if bound in ratio.data)]
     if min(ends) < PUGH_DUCTILE <= max(ends):

@@ -2,13 +2,16 @@ import json
 
 import numpy as np
 import pytest
+import spglib
 from monty.json import MontyDecoder, MontyEncoder
 from pymatgen.core import Lattice, Structure
 from pymatgen.core.elasticity.strain import Strain
 from pymatgen.core.tensors import symmetry_reduce
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from sodalyte.analysis.strains import VOIGT_COMPONENTS, point_group_rotations, strained_cells
+from sodalyte.analysis.strains import VOIGT_COMPONENTS, has_symmetry, point_group_rotations, strained_cells
 from sodalyte.errors import StructureError, UsageError
+from sodalyte.inputs.recipe import Recipe
 
 SIZES = (-0.01, -0.005, 0.005, 0.01)
 
@@ -139,3 +142,30 @@ def test_a_cell_survives_json():
 def test_impossible_sizes_are_refused(sizes):
     with pytest.raises(UsageError, match="strains"):
         strained_cells(CRYSTALS["m-3m"], strains=sizes)
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("m-3m", {"xx": True, "yz": True}),
+        ("-42m", {"xx": True, "zz": True, "yz": True, "xy": True}),
+        ("32", {"xx": True, "yz": True, "xy": False}),  # only the twofold axis along x survives, and not that shear
+        ("-1", dict.fromkeys(VOIGT_COMPONENTS, True)),  # inversion survives any strain
+    ],
+)
+def test_which_strained_cells_have_a_symmetry_that_ions_could_leave(name, left):
+    cells = strained_cells(CRYSTALS[name], strains=SIZES)
+    found = {cell.label[2:4]: has_symmetry(cell.structure, symprec=0.005) for cell in cells}
+    assert {component: found[component] for component in left} == left
+
+
+@pytest.mark.parametrize("size", [0.0005, 0.005])
+def test_the_tolerance_for_strained_cells_overlooks_no_strain(size):
+    recipe = Recipe.paper().override({"elasticity": {"strains": [-2 * size, -size, size, 2 * size]}})
+    crystal = CRYSTALS["m-3m"]
+    assert SpacegroupAnalyzer(crystal, symprec=recipe.strained_symprec).get_space_group_number() == 225
+    for cell in strained_cells(crystal, strains=recipe.elasticity.strains):
+        lattice, sites = cell.structure.lattice.matrix, cell.structure.frac_coords
+        cell_of_spglib = (lattice, sites, cell.structure.atomic_numbers)
+        found = spglib.get_symmetry_dataset(cell_of_spglib, symprec=recipe.strained_symprec)
+        assert found.number < 195, cell.label  # no longer cubic

@@ -363,6 +363,55 @@ def refused(material: str = "Na3PS4", polymorph: str = "tetragonal", recipe: str
     ]
 
 
+def unstable(material: str = "Na3PS4", polymorph: str = "tetragonal", recipe: str = "quick") -> list[Result]:
+    """Elasticity of a crystal that falls under shear: no moduli, and the symmetric answer apart."""
+    who = {"material": material, "polymorph": polymorph, "recipe": recipe}
+    reason = (
+        "the tetragonal polymorph is unstable against shear e_yz: the cell strained by e_yz +0.01 lies 12 meV per "
+        "formula unit below the unstrained one"
+    )
+    failed = Guard(name="unstrained cell lowest", passed=False, detail=reason)
+    warning = Guard(
+        name="crystal stays symmetric",
+        passed=False,
+        detail=f"symmetric answer only: {reason}",
+        required=False,
+    )
+    symmetric = elasticity(who, bulk=(12.3, 13.5), shear=(4.1, 4.9))
+    energies = {"unstrained": (0.0, 0.0), "e_xx -0.01": (1.4, 1.4), "e_yz +0.01": (0.6, -12.0)}
+    return [
+        *(
+            judge(
+                subject(**who, step="elasticity", jobs=17),
+                property=result.property,
+                unit=result.unit,
+                guards=(failed,),
+            )
+            for result in symmetric
+        ),
+        *(
+            result.model_copy(update={"property": f"symmetric_{result.property}", "guards": (*result.guards, warning)})
+            for result in symmetric
+        ),
+        judge(
+            subject(**who, step="elasticity", jobs=17),
+            property="structural_instability",
+            unit="meV/f.u.",
+            value=12.0,
+            uncertainty=0.08,
+            data={
+                "stable_unstrained": True,
+                "unstable_against": ["shear e_yz"],
+                "loses_symmetry_under": ["shear e_yz"],
+                "formula_units_per_cell": 2.0,
+                "strain_energies": [
+                    {"label": label, "symmetric": kept, "relaxed": free} for label, (kept, free) in energies.items()
+                ],
+            },
+        ),
+    ]
+
+
 def relaxed_only(material: str, polymorph: str = "cubic") -> list[Result]:
     """Only the relaxation was run, of a material without experiment."""
     who = {"material": material, "polymorph": polymorph, "recipe": "quick"}

@@ -164,6 +164,17 @@ def test_refused_results_show_their_whole_reason_and_no_number(full, specimens) 
         assert "standard uncertainty" not in written
 
 
+def test_both_answers_of_strained_cells_are_set_side_by_side(specimens, tmp_path) -> None:
+    results = specimens.unstable()
+    (case,) = arrange(results)
+    page = Page(write_report(results, tmp_path).read_text())
+    instability = page.under(case.anchor(case.last("structural_instability")))
+    assert "e_yz +0.01 0.60 −12.00" in instability
+    assert "e_xx −0.01 1.40 1.40" in instability
+    assert "unstable against shear e_yz" in page.under(case.anchor(case.last("symmetric_shear_modulus")))
+    assert "G (Hill), symmetric answer" in " ".join(page.text)
+
+
 def test_the_quick_recipe_has_a_banner(full, specimens, tmp_path) -> None:
     assert "Quick recipe: not for quoting." in "".join(full.text)
     paper = write_report(specimens.relaxed_only("Na3SbS4"), tmp_path / "quick").read_text()

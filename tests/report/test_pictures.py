@@ -37,6 +37,10 @@ def test_a_refused_figure_gives_its_reason(specimens) -> None:
     assert "elasticity" not in found
 
 
+def test_the_symmetric_answer_is_drawn_where_there_are_no_moduli(specimens) -> None:
+    assert named(arrange(specimens.unstable()))["elasticity"].svg
+
+
 def test_missing_analyses_are_not_drawn(specimens) -> None:
     assert set(named(arrange(specimens.relaxed_only("Na3SbS4")))) == {"cells"}
 

@@ -115,6 +115,13 @@ def test_ductility(fields: dict[str, Any], answer: str, words: str) -> None:
     assert words in clause.text.replace("\xa0", " ")
 
 
+def test_a_symmetric_ratio_is_never_passed_off_as_the_crystals(specimens) -> None:
+    clause = ductility(arrange(specimens.unstable())[0])
+    assert clause.answer == "refused"
+    assert "unstable against shear e_yz" in clause.text
+    assert clause.text.replace("\xa0", " ").endswith("the symmetric answer, apart from it: G/B = 0.349 ± 0.021")
+
+
 def test_elasticity_that_was_not_run_is_said_not_to_be() -> None:
     assert ductility(case()).answer == "not run"
 

@@ -3,7 +3,7 @@
 from sodalyte.analysis.figures.arrhenius import arrhenius_figure
 from sodalyte.analysis.figures.cells import cells_figure
 from sodalyte.analysis.figures.decomposition import decomposition_figure
-from sodalyte.analysis.figures.elasticity import elasticity_figure
+from sodalyte.analysis.figures.elasticity import elasticity_figure, has_moduli
 from sodalyte.analysis.figures.msd import msd_figure
 from sodalyte.analysis.figures.style import Sample, material_styles, render
 
@@ -13,6 +13,7 @@ __all__ = [
     "cells_figure",
     "decomposition_figure",
     "elasticity_figure",
+    "has_moduli",
     "material_styles",
     "msd_figure",
     "render",

@@ -16,7 +16,7 @@ _SCHEMES = {
     "mp2020": "MP2020 correction",
     "polysulfide_charge": "polysulfide-charge correction",
 }
-_UNITS = {"1": "", "angstrom": "Å", "angstrom^2": "Å²", "g/cm^3": "g/cm³", "cm^2/s": "cm²/s"}
+_UNITS = {"1": "", "angstrom": "Å", "angstrom^2": "Å²", "angstrom^3": "Å³", "g/cm^3": "g/cm³", "cm^2/s": "cm²/s"}
 
 
 def formula(text: str) -> str:

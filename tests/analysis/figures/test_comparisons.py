@@ -59,6 +59,15 @@ def test_moduli_stay_in_the_picture(samples) -> None:
         assert bottom < shear.data["voigt"] + shear.uncertainty < top
 
 
+def test_a_material_without_moduli_shows_its_symmetric_answer_as_such(samples, specimens) -> None:
+    unstable = Sample("t-Na₃PS₄", "#d55e00", "s", tuple(specimens.unstable()))
+    figure = elasticity_figure([samples[0], unstable])
+    assert legend(figure)[0] == "Na₃SbS₄, Hill (band: Reuss to Voigt)"
+    assert legend(figure)[1] == "t-Na₃PS₄, symmetric answer, not its modulus"
+    filled, hollow = (container.lines[0].get_markerfacecolor() for container in figure.axes[0].containers)
+    assert (filled, hollow) == (samples[0].colour, "white")
+
+
 def test_cells_are_written_with_their_deviation(samples) -> None:
     figure = cells_figure(samples)
     written = [text.get_text().replace("\xa0", " ") for text in figure.axes[0].texts]
