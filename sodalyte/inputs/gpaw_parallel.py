@@ -93,7 +93,7 @@ class ParallelPlaneWaves:
 
     def _start(self) -> None:
         token = secrets.token_hex(16)
-        with closing(socket.create_server(("", 0))) as listener:
+        with closing(socket.create_server((_interface(), 0))) as listener:
             listener.settimeout(_TICK)
             address = [socket.gethostname(), listener.getsockname()[1]]
             letter = self._folder / _LETTER
@@ -201,6 +201,11 @@ def as_json(atoms: Atoms) -> dict[str, Any]:
         "positions": atoms.positions.tolist(),
         "magmoms": atoms.get_initial_magnetic_moments().tolist(),
     }
+
+
+def _interface() -> str:
+    """Return the address to listen at: loopback, unless the ranks may be on other nodes of a Slurm allocation."""
+    return "" if int(os.environ.get("SLURM_JOB_NUM_NODES", "1")) > 1 else "127.0.0.1"
 
 
 def _end(process: subprocess.Popen[bytes], ranks: list[_Rank]) -> None:

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -184,3 +185,21 @@ def test_two_ranks_compute_what_one_process_computes(sodium_sulfide, divisions):
 def test_a_command_that_starts_nothing_is_named(sodium_sulfide, command, error, reason):
     with pytest.raises(error, match=reason):
         ParallelPlaneWaves(COARSE, sodium_sulfide, command)(sodium_sulfide)
+
+
+@pytest.mark.parametrize(("nodes", "interface"), [(None, "127.0.0.1"), ("1", "127.0.0.1"), ("2", "")])
+def test_only_ranks_on_other_nodes_are_listened_for_beyond_loopback(monkeypatch, sodium_sulfide, nodes, interface):
+    listened = []
+
+    def create_server(address):
+        listened.append(address)
+        return created(("127.0.0.1", 0))
+
+    created = socket.create_server
+    monkeypatch.setattr(socket, "create_server", create_server)
+    monkeypatch.delenv("SLURM_JOB_NUM_NODES", raising=False)
+    if nodes:
+        monkeypatch.setenv("SLURM_JOB_NUM_NODES", nodes)
+    with pytest.raises(CalculationError, match="did not start"):
+        ParallelPlaneWaves(COARSE, sodium_sulfide, "false")(sodium_sulfide)
+    assert listened == [(interface, 0)]
