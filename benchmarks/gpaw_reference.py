@@ -4,9 +4,9 @@
     python benchmarks/gpaw_reference.py list                           what it will compute, in that order
     python benchmarks/gpaw_reference.py export WORKSPACE               what is finished, into the file that ships
 
-It runs what ``sodalyte run Na3SbS4 Na3PS4 Na3SbS4_c Na3PS4_c --only stability,elasticity --engine gpaw --recipe paper``
-runs, in the order of cost; the largest cells come after the strained ones. One whole hull is worth more than two
-halves: Na-Sb-S comes before Na-P-S.
+It runs what ``sodalyte run Na3SbS4 Na3PS4 Na3SbS4_c Na3PS4_c Na2S --only stability,elasticity --engine gpaw --recipe
+paper`` runs: relaxations in the order of cost, then strained cells. One whole hull is worth more than two halves:
+Na-Sb-S comes before Na-P-S. The moduli of Na2S are a check against published ones.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 from jobflow import Flow, Job
 
 from sodalyte.database import open_database
 from sodalyte.database.store import OUTPUTS
 from sodalyte.inputs.engine import configured, get_engine
+from sodalyte.inputs.gpaw_cost import core_hours, grid_and_kpoints
 from sodalyte.inputs.recipe import Recipe
 from sodalyte.inputs.reference import Calculation, read, write
 from sodalyte.launchers import local
@@ -31,9 +31,7 @@ from sodalyte.structures import load
 from sodalyte.workflows import screen
 
 ANALYSES = ("relaxation", "stability", "elasticity")
-MATERIALS = ("Na3SbS4", "Na3PS4", "Na3SbS4_c", "Na3PS4_c")
-LARGE = 60.0
-"""Cost, in units of the 16-atom cell of Na3SbS4, from which a competing phase waits for the elastic tensors."""
+MATERIALS = ("Na3SbS4", "Na3PS4", "Na3SbS4_c", "Na3PS4_c", "Na2S")
 
 FIRST = 100_000
 """Added to the priority of the cells without phosphorus."""
@@ -48,27 +46,17 @@ def flow() -> Flow:
     materials = [load(name) for name in MATERIALS]
     whole = identify(screen(materials, engine=engine, recipe=recipe, analyses=ANALYSES))
     for job in whole.jobs:
-        if (cost := cost_of(job)) is not None:
-            job.metadata["priority"] = round(1000 / cost) + 1 if cost < LARGE else -round(cost)
+        if (hours := core_hours_of(job)) is not None:
+            job.metadata["priority"] = round(100 / hours)
             if "P" not in job.function_args[0].symbol_set:
                 job.metadata["priority"] += FIRST
     return whole
 
 
-def cost_of(job: Job) -> float | None:
-    """Estimate the cost of an ionic step relative to the tetragonal cell of Na3SbS4; None for an analysis."""
-    if not hasattr(job.maker, "potential"):
-        return None
-    from pymatgen.io.ase import AseAtomsAdaptor
-    from spglib import get_ir_reciprocal_mesh, get_symmetry_dataset
-
-    atoms = AseAtomsAdaptor.get_atoms(job.function_args[0], msonable=False)
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    grid = job.maker.potential.grid(atoms)
-    found = get_symmetry_dataset(cell, symprec=0.01)
-    mapping, _ = get_ir_reciprocal_mesh(grid, cell, symprec=0.01)
-    irreducible = len(np.unique(mapping))
-    return float(irreducible / 6 * (atoms.get_volume() / 381) * (len(atoms) / 16) ** 1.5) if found else None
+def core_hours_of(job: Job) -> float | None:
+    """Estimate the cost of a relaxation; None for an analysis."""
+    found = grid_and_kpoints(job.maker, job.function_args[0])
+    return core_hours(job.function_args[0], found[1]) if found else None
 
 
 def compute(workspace: Path, workers: int = 1) -> None:
@@ -86,11 +74,6 @@ def show(event: local.Event) -> None:
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     what = f"{event.kind:8s} {event.task.name} {event.task.uuid}"
     print(now, what, f"{event.seconds:.0f} s" if event.seconds else "", event.error, flush=True)
-
-
-def priority(pair: tuple[float, Job]) -> int:
-    """Return the priority of the job of a pair of cost and job."""
-    return int(pair[1].metadata["priority"])
 
 
 def export(workspace: Path) -> None:
@@ -113,10 +96,9 @@ def main() -> None:
         case ["export", workspace]:
             export(Path(workspace).absolute())
         case ["list"]:
-            costs = [(cost_of(job), job) for job in flow().jobs]
-            for cost, job in sorted(((cost, job) for cost, job in costs if cost), key=priority, reverse=True):
-                atoms = len(job.function_args[0])
-                print(f"{cost:8.2f} {atoms:4d} atoms {job.metadata['priority']:6d} {job.uuid} {job.name}")
+            known = [(hours, job) for job in flow().jobs if (hours := core_hours_of(job)) is not None]
+            for hours, job in sorted(known, key=lambda pair: pair[1].metadata["priority"], reverse=True):
+                print(f"{hours:8.2f} h {len(job.function_args[0]):4d} atoms {job.uuid} {job.name}")
         case _:
             sys.exit(__doc__)
 
