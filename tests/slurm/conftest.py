@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from campaigns import Campaign
 from mongodb_server import mongodb_uri, restartable_mongodb  # noqa: F401
 from slurm_lab import ACCOUNTING_PROGRAMS, NO_SLURM, Lab, missing
 
@@ -43,3 +44,17 @@ def make_lab(_installed):
 @pytest.fixture
 def queue(lab):
     return Queue(environment=lab.environment)
+
+
+@pytest.fixture
+def make_campaign(lab, mongodb_uri, tmp_path):  # noqa: F811
+    """Set up a campaign whose manager ends with the test: ``make_campaign(other_lab, max_queued=2)``."""
+    campaigns = []
+
+    def make(on=lab, **table):
+        campaigns.append(Campaign(tmp_path, on, mongodb_uri, **table))
+        return campaigns[-1]
+
+    yield make
+    for campaign in campaigns:
+        campaign.__exit__()

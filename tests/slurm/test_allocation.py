@@ -164,7 +164,7 @@ int main(int argc, char **argv) {
 def test_parallel_programs_share_a_node(start, make_lab, tmp_path):
     """Real MPI by PMIx: each communicates with its own ranks, and killing the one leaves the other alone."""
     if shutil.which("mpicc") is None:
-        pytest.skip("no mpicc; scripts/install-slurm gets one")
+        pytest.skip("no mpicc: scripts/install --with gpaw gets one where it may")
     (tmp_path / "ring.c").write_text(RING)
     subprocess.run(["mpicc", "ring.c", "-o", "ring"], cwd=tmp_path, check=True)
     first = 10_000 + secrets.randbelow(1_000_000)  # a step that is killed leaves a folder of its number in /tmp

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from campaigns import Campaign, careful, chains, hog
+from campaigns import careful, chains, hog
 from jobflow import Flow
 from slurm_lab import CGROUPS, wait_until
 
@@ -20,19 +20,6 @@ from sodalyte.launchers.slurm.queue import SlurmJob
 from sodalyte.launchers.slurm.refusals import hopeless, refusal_of
 
 ROOM = Room(memory=1000, most_memory=4000, hours=9.0, most_hours=24.0)
-
-
-@pytest.fixture
-def make_campaign(lab, mongodb_uri, tmp_path):
-    campaigns = []
-
-    def make(cluster=lab, **table):
-        campaigns.append(Campaign(tmp_path, cluster, mongodb_uri, **table))
-        return campaigns[-1]
-
-    yield make
-    for campaign in campaigns:
-        campaign.__exit__()
 
 
 @pytest.mark.parametrize(

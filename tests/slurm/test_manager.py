@@ -4,7 +4,7 @@ from datetime import datetime
 from itertools import pairwise
 
 import pytest
-from campaigns import Campaign, careful, chains, fill_disk
+from campaigns import careful, chains, fill_disk
 from jobflow import Flow
 from slurm_lab import wait_until
 from trivial import fail
@@ -12,19 +12,6 @@ from trivial import fail
 from sodalyte.database import open_database
 from sodalyte.launchers.slurm.manager import Manager, in_charge, set_workers
 from sodalyte.launchers.slurm.queue import Queue
-
-
-@pytest.fixture
-def make_campaign(lab, mongodb_uri, tmp_path):
-    campaigns = []
-
-    def make(**table):
-        campaigns.append(Campaign(tmp_path, lab, mongodb_uri, **table))
-        return campaigns[-1]
-
-    yield make
-    for campaign in campaigns:
-        campaign.__exit__()
 
 
 def test_a_campaign_is_run_once_without_pauses_and_leaves_nothing_behind(make_campaign, lab):

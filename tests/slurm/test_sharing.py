@@ -2,7 +2,7 @@
 
 import psutil
 import pytest
-from campaigns import Campaign, careful, chains
+from campaigns import careful, chains
 from jobflow import Flow
 from slurm_lab import wait_until
 from typer.testing import CliRunner
@@ -11,19 +11,6 @@ from sodalyte.cli import app
 from sodalyte.errors import ClusterError
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def make_campaign(lab, mongodb_uri, tmp_path):
-    campaigns = []
-
-    def make(on=lab, **options):
-        campaigns.append(Campaign(tmp_path, on, mongodb_uri, **options))
-        return campaigns[-1]
-
-    yield make
-    for campaign in campaigns:
-        campaign.__exit__()
 
 
 def test_of_managers_started_at_once_one_is_in_charge(make_campaign, lab):
