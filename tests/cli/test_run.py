@@ -138,10 +138,19 @@ def test_what_ships_answers_without_computing_and_what_is_missing_is_named(sodal
     assert ("not computed (--no-compute)" in err) == bool(answer["missing"])
 
 
-def test_without_gpaw_what_ships_is_used_and_the_way_to_the_rest_is_told(sodalyte, monkeypatch):
+TINY = 'base = "paper"\n[electronic]\nencut = 250\nkpoints = [2, 2, 2]\n'
+
+
+def test_without_gpaw_what_ships_is_used_and_the_way_to_the_rest_is_told(sodalyte, monkeypatch, tmp_path):
     genuine = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: name != "gpaw" and genuine(name, *rest))
-    status, _, err = sodalyte("run", "Na2S", "--engine", "gpaw", "--only", "relaxation")
+    sulfide = ("run", "Na2S", "--engine", "gpaw", "--only", "relaxation")
+    status, out, err = sodalyte(*sulfide, "--json")
+    assert status == 0, err
+    assert {result["property"] for result in json.loads(out)["results"]} >= {"lattice_a", "density"}
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY)
+    status, _, err = sodalyte(*sulfide, "--recipe", recipe)
     assert status == 1
     assert "not computed (gpaw is not installed here (scripts/install --with gpaw)): relax Na2S cubic" in err
     assert "core hours" not in err
@@ -150,7 +159,7 @@ def test_without_gpaw_what_ships_is_used_and_the_way_to_the_rest_is_told(sodalyt
 @pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
 def test_before_gpaw_computes_its_cost_is_told(sodalyte, tmp_path):
     recipe = tmp_path / "tiny.toml"
-    recipe.write_text('base = "paper"\n[electronic]\nencut = 250\nkpoints = [2, 2, 2]\n')
+    recipe.write_text(TINY)
     sodium = ("run", "Na", "--engine", "gpaw", "--recipe", recipe, "--only", "relaxation", "--workers", "1")
     status, _, err = sodalyte(*sodium)
     assert status == 0, err
