@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 MAX_SIZE = 1_000_000
 """Bytes of a campaign file."""
 
-MAX_STRUCTURE_SIZE = 20_000_000
-"""Bytes of a structure file that a campaign names."""
-
 Text = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./][A-Za-z0-9_.()+/ -]{0,199}$")]
 _LETTERS = "letters, digits, spaces and _ . ( ) + / - are taken, 200 at most"
 _ADVICE = {
@@ -267,9 +264,6 @@ def _inside(campaign: Campaign, place: Place, text: str, roots: Sequence[Path]) 
     found = next((path for path in allowed if path.is_file()), None)
     if found is None:
         raise campaign.error(place, f"there is no file {allowed[0]}", _ADVICE[str(place[0])])
-    if found.stat().st_size > MAX_STRUCTURE_SIZE:
-        limit = MAX_STRUCTURE_SIZE // 1_000_000
-        raise campaign.error(place, f"{text} is larger than {limit} MB", "give a file of one structure")
     return found
 
 

@@ -6,17 +6,16 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sodalyte.configuration import VASP_COMMAND, VASP_GAMMA_COMMAND, exported
 from sodalyte.diagnosis import Check, failed, ok, warning
-from sodalyte.errors import DatabaseError, EngineError
+from sodalyte.errors import ConfigurationError, DatabaseError, EngineError
 
 if TYPE_CHECKING:
     from sodalyte.configuration import Vasp
@@ -30,6 +29,7 @@ LOW_DISK, NO_DISK = 50.0, 2.0
 _NETWORK = re.compile(r"nfs|lustre|gpfs|beegfs|cifs|smb|fuse\.|ceph|glusterfs|afs|panfs|wekafs")
 _REHEARSAL = "sodalyte-vasp-rehearsal", "sodalyte.launchers.rehearsal"
 _SCRIPT_SIZE = 10_000
+_IMPORT_TIMEOUT = 120.0
 
 
 def check_potcars(vasp: Vasp) -> list[Check]:
@@ -123,53 +123,28 @@ def _is_rehearsal(command: str, programs: list[str]) -> bool:
     return any(mark in text for mark in _REHEARSAL for text in texts)
 
 
-def check_gpaw() -> list[Check]:
-    """Look for GPAW and for its setups of all elements in the crystal library; say if it can use several cores."""
-    return [_check_gpaw_itself(), *_check_setups(), _check_shipped()]
+def ask_python(python: str, code: str) -> str:
+    """Run code with another Python of this machine.
 
+    Returns
+    -------
+    str
+        What it prints.
 
-def _check_gpaw_itself() -> Check:
-    advice = "run scripts/install --with gpaw; without it only the results that ship with sodalyte can be used"
-    if find_spec("gpaw") is None:
-        return failed("GPAW", "it is not installed", advice)
+    Raises
+    ------
+    ConfigurationError
+        It cannot be run, or it fails: the reason in a line.
+    """
+    command = [python, "-c", code]
     try:
-        from gpaw.cgpaw import have_mpi
-    except (ImportError, OSError) as error:
-        return failed("GPAW", f"it cannot be loaded ({error})", advice)
-    cores = "with MPI" if have_mpi else "without MPI: each calculation runs on one core"
-    return ok("GPAW", f"version {version('gpaw')}, {cores}")
-
-
-def _check_setups() -> Iterator[Check]:
-    from sodalyte.structures import crystals
-
-    if find_spec("gpaw") is None:
-        return
-    import gpaw
-
-    name, folders = "GPAW setups (PBE)", [Path(folder) for folder in gpaw.setup_paths]
-    elements = sorted({element for crystal in crystals() for element in crystal.chemsys.split("-")})
-    missing = [element for element in elements if not any(any(folder.glob(f"{element}.PBE*")) for folder in folders)]
-    where = ", ".join(map(str, folders)) or "no folder"
-    found = f"{len(elements) - len(missing)} of {len(elements)} elements of the crystal library in {where}"
-    if not missing:
-        yield ok(name, found)
-        return
-    judge = failed if ESSENTIAL.intersection(missing) else warning
-    advice = "run scripts/install --with gpaw, or set GPAW_SETUP_PATH to the folder of the setups"
-    yield judge(name, f"{found}; missing: {', '.join(missing)}", advice)
-
-
-def _check_shipped() -> Check:
-    from sodalyte.inputs.gpaw import Gpaw
-    from sodalyte.inputs.reference import shipped
-
-    here = Gpaw().level
-    levels = Counter(each.level for each in shipped())
-    if levels[here]:
-        return ok("shipped results", f"{levels[here]} calculations at the level of this GPAW")
-    advice = "install the versions of constraints.txt, or everything is computed anew"
-    return warning("shipped results", f"none is of {here}; they are of {' and of '.join(levels)}", advice)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_IMPORT_TIMEOUT, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigurationError(f"{python} cannot be run here: {error}") from error
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        raise ConfigurationError(f"{python} fails: {reason[0]}")
+    return done.stdout.strip()
 
 
 def check_disk(name: str, folder: Path) -> Check:

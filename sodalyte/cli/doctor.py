@@ -57,9 +57,9 @@ def _checks(folder: Path, *, cluster: str | None, engine: str | None, database: 
     yield machine.check_disk("workspace", folder)
     if configuration.vasp.scratch is not None:
         yield machine.check_disk("scratch", configuration.vasp.scratch)
-    if engine is not None:
-        yield from _check_engine(engine)
     table = configuration.clusters.get(cluster) if cluster else None
+    if engine is not None:
+        yield from _check_engine(engine, table)
     if engine in (None, "vasp"):
         yield from _check_vasp(configuration.vasp, table, required=engine is not None or cluster is not None)
     if cluster is not None:
@@ -85,12 +85,16 @@ def _check_database(
         yield failed("database for a cluster", "its nodes cannot share a lite:// database", advice)
 
 
-def _check_engine(name: str) -> Iterator[Check]:
+def _check_engine(name: str, cluster: Cluster | None) -> Iterator[Check]:
+    import os
+
+    from sodalyte.configuration import GPAW_COMMAND
     from sodalyte.diagnosis import failed, ok
     from sodalyte.errors import EngineError
+    from sodalyte.inputs import gpaw_checks
     from sodalyte.inputs.engine import get_engine
     from sodalyte.inputs.gpaw import Gpaw
-    from sodalyte.machine import check_gpaw, check_packages
+    from sodalyte.machine import check_packages
 
     try:
         engine = get_engine(name)
@@ -99,7 +103,8 @@ def _check_engine(name: str) -> Iterator[Check]:
         return
     yield ok("engine", engine.level)
     if isinstance(engine, Gpaw):
-        yield from check_gpaw()
+        of_cluster = cluster.gpaw_command if cluster else None
+        yield from gpaw_checks.checks(os.environ.get(GPAW_COMMAND) or of_cluster)
     if extra := getattr(engine, "extra", ""):
         yield from check_packages(extra)
 

@@ -29,6 +29,7 @@ from sodalyte.launchers.fireworks import Launchpad, Pilot
 from sodalyte.launchers.fireworks.budget import Budget, keep
 from sodalyte.launchers.fireworks.overview import Overview, ordered
 from sodalyte.launchers.identity import identify
+from sodalyte.launchers.outcomes import NOTHING
 from sodalyte.launchers.policy import Room
 
 PROGRESS = {"step": 2500, "of": 10_000, "temperature": 612.4, "ps_per_day": 17.3}
@@ -62,9 +63,6 @@ def launchpad(database, tmp_path):
     for name in ("alpha", "beta"):
         launchpad.add(campaign(name, tmp_path), campaign=name, root=tmp_path / "runs")
     return launchpad
-
-
-NOTHING = {"replace": None, "detour": None, "addition": None, "stop_children": False, "stop_jobflow": False}
 
 
 @pytest.fixture

@@ -8,12 +8,22 @@ from pathlib import Path
 import pytest
 
 from sodalyte import machine
-from sodalyte.configuration import DATABASE, POTCAR_FUNCTIONAL, POTCAR_LIBRARY, VASP_COMMAND, VASP_GAMMA_COMMAND
+from sodalyte.configuration import (
+    DATABASE,
+    GPAW_COMMAND,
+    POTCAR_FUNCTIONAL,
+    POTCAR_LIBRARY,
+    VASP_COMMAND,
+    VASP_GAMMA_COMMAND,
+)
+from sodalyte.inputs import gpaw_checks
+
+CHANGED = (DATABASE, GPAW_COMMAND, VASP_COMMAND, VASP_GAMMA_COMMAND, POTCAR_LIBRARY, POTCAR_FUNCTIONAL)
 
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch, tmp_path):
-    for name in (DATABASE, VASP_COMMAND, VASP_GAMMA_COMMAND, POTCAR_LIBRARY, POTCAR_FUNCTIONAL, "PMG_VASP_PSP_DIR"):
+    for name in (*CHANGED, "PMG_VASP_PSP_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
@@ -158,7 +168,7 @@ def test_gpaw_is_there_with_its_setups_or_what_is_missing_is_named(doctor, tmp_p
 
 
 def test_without_gpaw_its_shipped_results_are_still_there(doctor, monkeypatch):
-    monkeypatch.setattr(machine, "find_spec", lambda _: None)
+    monkeypatch.setattr(gpaw_checks, "find_spec", lambda _: None)
     status, checks = doctor("--engine", "gpaw")
     assert status == 1
     assert "not installed" in checks["GPAW"]["detail"]
@@ -171,6 +181,40 @@ def test_another_gpaw_than_that_of_the_shipped_results_is_pointed_out(doctor, mo
     _, checks = doctor("--engine", "gpaw")
     assert checks["shipped results"]["status"] == "warning"
     assert "GPAW 99.1.0" in checks["shipped results"]["detail"]
+
+
+def test_what_starts_gpaw_on_several_cores(doctor, monkeypatch, tmp_path):
+    name = "GPAW on several cores"
+    python = executable(tmp_path / "python", "#!/bin/sh\necho 26.7.0 $MPI\n")
+    broken = executable(tmp_path / "broken", "#!/bin/sh\necho No module named gpaw >&2\nexit 1\n")
+    configure(tmp_path, f"[clusters.big]\ncores = 4\nwalltime = 1\ngpaw_command = '{python}'\n")
+    for command, status, words in (
+        (f"/nowhere/mpirun -n 2 {python}", "failed", "/nowhere/mpirun of the command"),
+        ("env /nowhere/python", "failed", "/nowhere/python of the command"),
+        (f"env {broken}", "failed", "No module named gpaw"),
+        ("env '", "failed", "no command line"),
+        (f"env {python}", "ok", "version 26.7.0 of"),
+    ):
+        monkeypatch.setenv("MPI", "1")
+        monkeypatch.setenv(GPAW_COMMAND, command)
+        check = doctor("--engine", "gpaw")[1][name]
+        assert (check["status"], words in check["detail"]) == (status, True), check
+    monkeypatch.delenv(GPAW_COMMAND)
+    assert name not in doctor("--engine", "gpaw")[1]
+    monkeypatch.setenv("MPI", "0")
+    check = doctor("--engine", "gpaw", "--cluster", "big")[1][name]
+    assert check["status"] == "failed"
+    assert "without MPI" in check["detail"]
+
+
+@pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
+def test_the_ranks_are_asked_for_their_own_gpaw(doctor, monkeypatch):
+    from gpaw.cgpaw import have_mpi
+
+    monkeypatch.setenv(GPAW_COMMAND, f"env {sys.executable}")
+    check = doctor("--engine", "gpaw")[1]["GPAW on several cores"]
+    assert check["status"] == ("ok" if have_mpi else "failed")
+    assert "version 2" in check["detail"]
 
 
 def test_an_unknown_cluster(doctor):

@@ -16,6 +16,8 @@ from pathlib import Path
 import pymongo
 import pytest
 
+from sodalyte.inputs.processes import die_with_parent
+
 STANDIN = Path(__file__).parents[1] / "mongodb" / "standin.py"
 
 
@@ -36,7 +38,8 @@ class Server:
             words = [mongod, "--dbpath", str(self.folder), "--port", port, "--bind_ip", "127.0.0.1", "--nounixsocket"]
         else:
             words = [sys.executable, str(STANDIN), "--data", str(self.folder), "--port", port]
-        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        outlives_nobody = die_with_parent(os.getpid())
+        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, preexec_fn=outlives_nobody)  # noqa: PLW1509
         with pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=30_000) as client:
             client.admin.command("ping")
 

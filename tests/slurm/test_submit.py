@@ -4,12 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from urllib.parse import urlsplit
-from uuid import uuid4
 
-import pymongo
 import pytest
 import yaml
+from databases import new_database
 from slurm_lab import wait_until
 from typer.testing import CliRunner
 
@@ -37,10 +35,8 @@ environment = ["export PYTHONWARNINGS=ignore OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 @pytest.fixture
 def address(mongodb_uri):
-    name = f"test_{uuid4().hex}"
-    yield urlsplit(mongodb_uri)._replace(path=f"/{name}").geturl()
-    with pymongo.MongoClient(mongodb_uri) as client:
-        client.drop_database(name)
+    with new_database(mongodb_uri) as uri:
+        yield uri
 
 
 @pytest.fixture

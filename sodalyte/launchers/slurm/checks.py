@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import getpass
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from sodalyte.configuration import Cluster
 from sodalyte.diagnosis import Check, failed, ok, warning
+from sodalyte.errors import ConfigurationError
 from sodalyte.launchers.slurm.allocations import hours_of
 from sodalyte.launchers.slurm.queue import Queue, RefusedError, UnreachableError
 from sodalyte.launchers.slurm.refusals import refusal_of
 from sodalyte.launchers.slurm.script import allocation_script
 from sodalyte.launchers.slurm.settings import seconds_for_jobs
+from sodalyte.machine import ask_python
 
-_IMPORT_TIMEOUT = 120.0
 _NEEDED = "import sodalyte.launchers.fireworks.pilot, sodalyte; print(sodalyte.__version__)"
 
 
@@ -138,16 +138,7 @@ def _check_python(cluster: Cluster) -> Check:
     python = cluster.python or Path(sys.executable)
     advice = "set 'python' of the table to an interpreter in whose environment sodalyte is installed"
     try:
-        done = subprocess.run(  # noqa: S603 - a list of words, no shell
-            [str(python), "-c", _NEEDED],
-            capture_output=True,
-            text=True,
-            timeout=_IMPORT_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return failed("python of the workers", f"{python} cannot be run here: {error}", advice)
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        return failed("python of the workers", f"{python} cannot import sodalyte: {reason[0]}", advice)
-    return ok("python of the workers", f"{python}, sodalyte {done.stdout.strip()}")
+        found = ask_python(str(python), _NEEDED)
+    except ConfigurationError as error:
+        return failed("python of the workers", str(error), advice)
+    return ok("python of the workers", f"{python}, sodalyte {found}")
