@@ -23,7 +23,6 @@ import shutil
 import signal
 import struct
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -355,12 +354,11 @@ async def _main(port: int, folder: Path) -> None:
 def _arguments(words: Iterable[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="stand-in for mongod, for tests")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--data", type=Path, help="folder of the documents; a temporary one if not given")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the documents")
     return parser.parse_args(words)
 
 
 if __name__ == "__main__":
     arguments = _arguments()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    with tempfile.TemporaryDirectory(prefix="standin-") as temporary:
-        asyncio.run(_main(arguments.port, arguments.data or Path(temporary)))
+    asyncio.run(_main(arguments.port, arguments.data))

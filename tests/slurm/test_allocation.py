@@ -25,7 +25,7 @@ def start(queue, tmp_path):
     """Submit an allocation whose pilots run a piece of Python; returns its number and its folder."""
     started = []
 
-    def start(pilot, *, minutes=10, queue=queue, vasp=f"bash -c '{VASP}'", environment=None, **table):
+    def start(pilot, *, minutes=10, queue=queue, vasp=f"bash -c '{VASP}'", exported=None, **table):
         (tmp_path / "pilot.py").write_text(PILOT + textwrap.dedent(pilot))
         cluster = Cluster(**{"cores": 2, "walltime": minutes / 60, "memory": 2000} | table)
         settings = tmp_path / "settings.json"
@@ -37,7 +37,7 @@ def start(queue, tmp_path):
                     "side_by_side": cluster.side_by_side,
                     "warning": cluster.warning,
                     "vasp": {"command": vasp},
-                    "environment": {"FOR_PILOTS": "yes", **(environment or {})},
+                    "environment": {"FOR_PILOTS": "yes", **(exported or {})},
                 }
             )
         )
@@ -102,11 +102,24 @@ def test_gpaw_gets_every_core_of_its_slot(start, queue):
     job, folder = start(
         'tell(subprocess.call(shlex.split(os.environ["SODALYTE_GPAW_COMMAND"])))',
         nodes=2,
-        environment={GPAW_COMMAND: f"bash -c '{VASP}'"},
+        exported={GPAW_COMMAND: f"bash -c '{VASP}'"},
     )
     assert over(queue, job).state == "COMPLETED"
     ranks = sorted((folder.parent / "ranks").read_text().splitlines())
     assert ranks == [f"rank {rank} of 4 on n{1 + rank // 2} 1" for rank in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("default", "lines"), [("pmi2", ()), ("none", ("export SLURM_MPI_TYPE=pmi2",))], ids=["the site", "the user"]
+)
+def test_ranks_find_each_other_as_it_is_told_for_the_cluster(start, make_lab, default, lines):
+    """The pilot is no parallel program; how its step was started must not reach that of VASP."""
+    queue = Queue(environment=make_lab(nodes=1, extra=f"MpiDefault={default}").environment)
+    vasp = "bash -c 'echo rank $PMI_RANK of $PMI_SIZE >> ranks'"
+    job, folder = start('tell(os.environ.get("PMI_RANK"), vasp().wait())', vasp=vasp, queue=queue, environment=lines)
+    assert over(queue, job).state == "COMPLETED"
+    assert [words[3:] for words in told(folder)] == [["None", "0"]]
+    assert sorted((folder.parent / "ranks").read_text().splitlines()) == ["rank 0 of 2", "rank 1 of 2"]
 
 
 def test_where_the_site_counts_memory_by_core(start, make_lab):

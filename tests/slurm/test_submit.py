@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 import yaml
@@ -114,6 +115,38 @@ def test_from_the_command_line(sodalyte, tmp_path):
     told = sodalyte("status", "sulfides").stdout
     assert "sulfides on lab: complete" in told
     assert "none planned: there is no cost model of einstein" in told
+
+
+def can_share_gpaw(lab):
+    """Tell whether GPAW has MPI here and srun can start it."""
+    if find_spec("gpaw") is None:
+        return False
+    from gpaw.cgpaw import have_mpi
+
+    return have_mpi and "pmix" in lab.run("srun", "--mpi=list")
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_gpaw_shares_the_cores_of_an_allocation(sodalyte, lab, tmp_path, address, nodes):
+    """srun starts its ranks, and PMIx lets them find each other, also on two nodes."""
+    if not can_share_gpaw(lab):
+        pytest.skip("GPAW with MPI and srun with PMIx are needed: scripts/install --with gpaw")
+    more = ["export SLURM_MPI_TYPE=pmix OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"]
+    table = f"{CLUSTER}nodes = {nodes}\ngpaw_command = '{sys.executable}'\n"
+    (tmp_path / "work" / "sodalyte.toml").write_text(table.replace('"]\n', f'", "{more[0]}"]\n'))
+    overrides = {"electronic": {"encut": 250, "kpoints": [2, 2, 2]}}
+    path = tmp_path / "campaign.yaml"
+    content = {"name": "sodium", "materials": ["Na"], "engine": "gpaw", "recipe": "paper", "analyses": ["relaxation"]}
+    path.write_text(yaml.safe_dump(content | {"overrides": overrides}))
+    done = sodalyte("submit", path, "--cluster", "lab", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    (output,) = (tmp_path / "work").rglob("gpaw-1.txt")
+    assert f"cores:  {2 * nodes}" in output.read_text()
+    alone = run_here(path, tmp_path / "here", faults=None)
+    together, expected = answers(address), answers(alone)
+    assert together.keys() == expected.keys()
+    for key, result in together.items():
+        assert result.value == pytest.approx(expected[key].value, rel=1e-6)
 
 
 def test_no_potentials_are_said_before_a_thousand_jobs_say_it(tmp_path, monkeypatch):

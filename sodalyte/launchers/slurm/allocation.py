@@ -32,6 +32,7 @@ MAX_RESTARTS = 5
 _PAUSE = 0.2
 _LOG_TAIL = 8000
 _SHORT_RUN = 30.0
+_MPI = "SLURM_MPI_TYPE"
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,9 @@ class _Seat:
             VASP_GAMMA_COMMAND: vasp.get("gamma_command"),
             GPAW_COMMAND: environment.get(GPAW_COMMAND),
         }
+        ranks, mpi = vasp.get("ranks"), os.environ.get(_MPI)
         placed = {
-            name: self._slot.vasp(command, ranks=vasp.get("ranks")) for name, command in commands.items() if command
+            name: self._slot.vasp(command, ranks=ranks, mpi=mpi) for name, command in commands.items() if command
         }
         return {
             **os.environ,

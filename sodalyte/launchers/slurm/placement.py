@@ -45,7 +45,7 @@ class Slot:
             *words,
         ]
 
-    def vasp(self, command: str, *, ranks: int | None = None) -> str:
+    def vasp(self, command: str, *, ranks: int | None = None, mpi: str | None = None) -> str:
         """Return the command line that starts ``command`` on exactly this slot, one rank of one thread for each core.
 
         Parameters
@@ -54,6 +54,9 @@ class Slot:
             As a user would write it in a shell; it is split and quoted anew.
         ranks
             Fewer ranks than cores, for programs that are not parallel.
+        mpi
+            How ranks find each other, as ``srun --mpi`` names it; the site's way if not given. The pilot cannot hand it
+            on: its own step has another.
         """
         number = len(self.nodes) * self.cores if ranks is None else ranks
         nodes = self.nodes[: min(len(self.nodes), number)]
@@ -63,6 +66,7 @@ class Slot:
                 *(f"--nodes={len(nodes)}", f"--nodelist={','.join(nodes)}", f"--ntasks={number}"),
                 *(f"--ntasks-per-node={-(-number // len(nodes))}", "--cpus-per-task=1", "--distribution=block"),
                 f"--mem={self.memory or 0}",
+                *([f"--mpi={mpi}"] if mpi else []),
                 *("env", "OMP_NUM_THREADS=1", *shlex.split(command)),
             ]
         )
