@@ -177,7 +177,8 @@ class Lab:
 
     def start_node(self, node):
         """Start slurmd of a node."""
-        (self.folder / "spool" / node).mkdir(exist_ok=True)
+        for name in ("spool", "tmp"):
+            (self.folder / name / node).mkdir(parents=True, exist_ok=True)
         self._daemon("slurmd", "-N", node)
 
     def _daemon(self, name, *words):
@@ -290,6 +291,7 @@ StateSaveLocation={folder}/state
 SlurmdPidFile={folder}/run/slurmd-%n.pid
 SlurmdLogFile={folder}/log/slurmd-%n.log
 SlurmdSpoolDir={folder}/spool/%n
+TmpFS={folder / "tmp"}/%n
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none

@@ -70,7 +70,7 @@ def sodalyte(lab, address, tmp_path):
 def write_campaign(folder, **changes):
     path = folder / "campaign.yaml"
     content = {"name": "sulfides", "materials": ["Na3PS4_t"], "engine": "einstein", "recipe": "quick"} | changes
-    path.write_text(yaml.safe_dump(content | {"overrides": QUICK}))
+    path.write_text(yaml.safe_dump({"overrides": QUICK} | content))
     return path
 
 
@@ -131,13 +131,16 @@ def test_gpaw_shares_the_cores_of_an_allocation(sodalyte, lab, tmp_path, address
     """srun starts its ranks, and PMIx lets them find each other, also on two nodes."""
     if not can_share_gpaw(lab):
         pytest.skip("GPAW with MPI and srun with PMIx are needed: scripts/install --with gpaw")
-    more = ["export SLURM_MPI_TYPE=pmix OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"]
     table = f"{CLUSTER}nodes = {nodes}\ngpaw_command = '{sys.executable}'\n"
-    (tmp_path / "work" / "sodalyte.toml").write_text(table.replace('"]\n', f'", "{more[0]}"]\n'))
-    overrides = {"electronic": {"encut": 250, "kpoints": [2, 2, 2]}}
-    path = tmp_path / "campaign.yaml"
-    content = {"name": "sodium", "materials": ["Na"], "engine": "gpaw", "recipe": "paper", "analyses": ["relaxation"]}
-    path.write_text(yaml.safe_dump(content | {"overrides": overrides}))
+    mpi = "export SLURM_MPI_TYPE=pmix OMPI_MCA_btl=self,tcp"
+    (tmp_path / "work" / "sodalyte.toml").write_text(table.replace('"]\n', f'", "{mpi}"]\n'))
+    path = write_campaign(
+        tmp_path,
+        materials=["Na"],
+        engine="gpaw",
+        analyses=["relaxation"],
+        overrides={"electronic": {"encut": 250, "kpoints": [2, 2, 2]}},
+    )
     done = sodalyte("submit", path, "--cluster", "lab", "--workers", "1")
     assert done.returncode == 0, done.stderr
     (output,) = (tmp_path / "work").rglob("gpaw-1.txt")

@@ -107,9 +107,7 @@ class _Seat:
             GPAW_COMMAND: environment.get(GPAW_COMMAND),
         }
         ranks, mpi = vasp.get("ranks"), os.environ.get(_MPI)
-        placed = {
-            name: self._slot.vasp(command, ranks=ranks, mpi=mpi) for name, command in commands.items() if command
-        }
+        placed = {name: self._slot.vasp(command, ranks=ranks, mpi=mpi) for name, command in commands.items() if command}
         return {
             **os.environ,
             **environment,
