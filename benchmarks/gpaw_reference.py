@@ -6,13 +6,14 @@
 
 It runs what ``sodalyte run Na3SbS4 Na3PS4 Na3SbS4_c Na3PS4_c Na2S --only stability,elasticity --engine gpaw --recipe
 paper`` runs: relaxations in the order of cost, then strained cells, then polymorphs that windows do without because
-another one of their formula is there. One whole hull is worth more than two halves: Na-Sb-S comes before Na-P-S. The
-moduli of Na2S are a check against published ones.
+another one of their formula is there. Molecular crystals are relaxed with D3 too. One whole hull is worth more than two
+halves: Na-Sb-S comes before Na-P-S. The moduli of Na2S are a check against published ones.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -21,18 +22,21 @@ from jobflow import Flow, Job
 
 from sodalyte.database import open_database
 from sodalyte.database.store import OUTPUTS
+from sodalyte.inputs.dispersion import GpawD3
 from sodalyte.inputs.engine import configured, get_engine
+from sodalyte.inputs.gpaw import Gpaw
 from sodalyte.inputs.gpaw_cost import core_hours, grid_and_kpoints
 from sodalyte.inputs.recipe import Recipe
 from sodalyte.inputs.reference import Calculation, read, write
 from sodalyte.launchers import local
 from sodalyte.launchers.execution import OUTCOME
 from sodalyte.launchers.identity import identify
-from sodalyte.structures import load
+from sodalyte.structures import crystal, load, reduced
 from sodalyte.workflows import screen
 from sodalyte.workflows.relaxation import label_of
 
 ANALYSES = ("relaxation", "stability", "elasticity")
+MOLECULAR = ("S_alpha_Fddd_exp", "P4S10", "P4S3")
 MATERIALS = ("Na3SbS4", "Na3PS4", "Na3SbS4_c", "Na3PS4_c", "Na2S")
 
 FIRST = 100_000
@@ -46,17 +50,30 @@ def flow() -> Flow:
     recipe = Recipe.paper()
     engine = configured(get_engine("gpaw"), recipe)
     materials = [load(name) for name in MATERIALS]
-    whole = identify(screen(materials, engine=engine, recipe=recipe, analyses=ANALYSES))
+    dispersive = list(_with_dispersion(recipe))
+    whole = identify(Flow([screen(materials, engine=engine, recipe=recipe, analyses=ANALYSES), *dispersive]))
     own = {f"relax {label_of(material)}" for material in materials}
     known = [(hours, job) for job in whole.jobs if (hours := core_hours_of(job)) is not None]
     there = set()
     for hours, job in sorted(known, key=lambda pair: pair[0]):
         cell = job.function_args[0]
+        first = FIRST if "P" not in cell.symbol_set else 0
+        if job in dispersive:
+            job.metadata["priority"] = first + 1
+            continue
         is_spare = job.name not in own and cell.composition.reduced_formula in there
         there.add(cell.composition.reduced_formula)
-        first = FIRST if "P" not in cell.symbol_set else 0
         job.metadata["priority"] = -round(100 * hours) if is_spare else first + round(100 / hours)
     return whole
+
+
+def _with_dispersion(recipe: Recipe) -> Iterator[Job]:
+    """Yield the relaxations of molecular crystals with D3, as a hull at that level has them."""
+    relax = configured(get_engine("gpaw-d3"), recipe).relax(recipe.for_competing_phases())
+    for name in MOLECULAR:
+        job = relax.make(reduced(crystal(name).structure))
+        job.name = f"relax {name} with D3"
+        yield job
 
 
 def core_hours_of(job: Job) -> float | None:
@@ -87,7 +104,8 @@ def export(workspace: Path) -> None:
     kept = {each.uuid: each for each in read(SHIPPED.read_text())} if SHIPPED.exists() else {}
     before = len(kept)
     with open_database(f"lite://{workspace / 'database'}", create=False) as database:
-        for document in database.collection(OUTPUTS).find({"output.ase_calculator_name": "Gpaw"}):
+        calculators = {"$in": [Gpaw.__name__, GpawD3.__name__]}
+        for document in database.collection(OUTPUTS).find({"output.ase_calculator_name": calculators}):
             if OUTCOME in document and not document["metadata"].get("shipped"):
                 kept[document["uuid"]] = Calculation.from_document(document)
     write(list(kept.values()), SHIPPED)

@@ -42,6 +42,8 @@ class Calculation(BaseModel):
         Frames of the relaxation; the last one counts twice.
     seconds
         Wall time of the run that finished it.
+    calculator
+        Name of the engine's class.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +61,7 @@ class Calculation(BaseModel):
     fmax: float
     steps: int
     seconds: float
+    calculator: str = "Gpaw"
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Self:
@@ -79,6 +82,7 @@ class Calculation(BaseModel):
             fmax=output["input"]["relax_kwargs"]["fmax"],
             steps=output["output"]["n_steps"],
             seconds=round(output["output"]["elapsed_time"], 1),
+            calculator=output["ase_calculator_name"],
         )
 
     def structure(self) -> Structure:
@@ -105,7 +109,7 @@ class Calculation(BaseModel):
                 n_steps=self.steps,
                 elapsed_time=self.seconds,
             ),
-            ase_calculator_name="Gpaw",
+            ase_calculator_name=self.calculator,
             state="successful" if self.converged else "failed",
             is_force_converged=self.converged,
             tags=[self.level, "shipped with sodalyte"],
@@ -129,5 +133,5 @@ def write(calculations: list[Calculation], path: Path) -> None:
     """Write a reference file, one calculation per line, ordered by name and uuid."""
     ordered = sorted(calculations, key=lambda calculation: (calculation.name, calculation.uuid))
     temporary = path.with_suffix(".new")
-    temporary.write_text("".join(f"{calculation.model_dump_json()}\n" for calculation in ordered))
+    temporary.write_text("".join(f"{calculation.model_dump_json(exclude_defaults=True)}\n" for calculation in ordered))
     temporary.replace(path)
