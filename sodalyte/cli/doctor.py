@@ -104,7 +104,7 @@ def _check_engine(name: str, cluster: Cluster | None) -> Iterator[Check]:
     yield ok("engine", engine.level)
     if isinstance(engine, Gpaw):
         of_cluster = cluster.gpaw_command if cluster else None
-        yield from gpaw_checks.checks(os.environ.get(GPAW_COMMAND) or of_cluster)
+        yield from gpaw_checks.checks(engine.level, os.environ.get(GPAW_COMMAND) or of_cluster)
     if extra := getattr(engine, "extra", ""):
         yield from check_packages(extra)
 

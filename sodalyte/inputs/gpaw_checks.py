@@ -18,11 +18,13 @@ from sodalyte.machine import ESSENTIAL, ask_python
 _RANK = "import sodalyte, gpaw; from gpaw.cgpaw import have_mpi; print(gpaw.__version__, int(have_mpi))"
 
 
-def checks(command: str | None) -> Iterator[Check]:
+def checks(level: str, command: str | None) -> Iterator[Check]:
     """Look for GPAW and for its setups of all elements in the crystal library; say if it can use several cores.
 
     Parameters
     ----------
+    level
+        Level of theory of the engine.
     command
         What starts GPAW on several cores, if anything does.
     """
@@ -30,7 +32,7 @@ def checks(command: str | None) -> Iterator[Check]:
     if command:
         yield _check_command(command)
     yield from _check_setups()
-    yield _check_shipped()
+    yield _check_shipped(level)
 
 
 def _check_command(command: str) -> Check:
@@ -85,13 +87,11 @@ def _check_setups() -> Iterator[Check]:
     yield judge(name, f"{found}; missing: {', '.join(missing)}", advice)
 
 
-def _check_shipped() -> Check:
-    from sodalyte.inputs.gpaw import Gpaw
+def _check_shipped(level: str) -> Check:
     from sodalyte.inputs.reference import shipped
 
-    here = Gpaw().level
     levels = Counter(each.level for each in shipped())
-    if levels[here]:
-        return ok("shipped results", f"{levels[here]} calculations at the level of this GPAW")
+    if levels[level]:
+        return ok("shipped results", f"{levels[level]} calculations at the level of this GPAW")
     advice = "install the versions of constraints.txt, or everything is computed anew"
-    return warning("shipped results", f"none is of {here}; they are of {' and of '.join(levels)}", advice)
+    return warning("shipped results", f"none is of {level}; they are of {' and of '.join(levels)}", advice)
