@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from jobflow import Flow, Maker
     from pymatgen.core import Structure
@@ -101,7 +102,39 @@ def forecast(
     }
     done |= finished(following.values(), database)
     uuids = first | following
-    return [replace(each, finished=uuids.get(place) in done) for place, each in enumerate(planned)]
+    runs = {str(job.uuid): job.name for job in flow.jobs}
+    segments = _segments({uuid: name for uuid, name in runs.items() if name.startswith("dynamics")}, database)
+    return [
+        replace(each, done=segments[each.name] if each.stage == "dynamics" else int(uuids[place] in done))
+        for place, each in enumerate(planned)
+    ]
+
+
+def _segments(runs: Mapping[str, str], database: Database | None) -> Counter[str]:
+    """Count the finished segments of runs of dynamics, by following what their jobs have asked for.
+
+    Parameters
+    ----------
+    runs
+        The uuids of the jobs that ask for the first segments, with the names of the runs.
+    """
+    import json
+
+    from sodalyte.database.store import OUTPUTS
+    from sodalyte.launchers.outcomes import OUTCOME
+
+    counts: Counter[str] = Counter()
+    asked = dict(runs)
+    while asked and database is not None:
+        query = {"uuid": {"$in": sorted(asked)}, "index": 1, OUTCOME: {"$exists": True}}
+        following: dict[str, str] = {}
+        for document in database.collection(OUTPUTS).find(query, {"uuid": 1, "name": 1, OUTCOME: 1}):
+            run = asked[document["uuid"]]
+            counts[run] += document["name"] != run
+            jobs = json.loads(document[OUTCOME]["replace"] or '{"jobs": []}')["jobs"]
+            following |= {job["uuid"]: run for job in jobs if job["index"] == 1}
+        asked = following
+    return counts
 
 
 def _as_argument(maker: Maker) -> Maker:

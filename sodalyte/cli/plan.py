@@ -31,7 +31,7 @@ class _Item:
     @property
     def core_hours(self) -> float:
         """Return those still to be spent."""
-        return 0.0 if self.estimate is None or self.calculation.finished else self.estimate.core_hours
+        return self.calculation.left * self.estimate.core_hours if self.estimate else 0.0
 
 
 def plan(
@@ -167,6 +167,7 @@ def _as_json(items: list[_Item], pace: Pace | None, trouble: str) -> str:
             "stage": calculation.stage,
             "finished": calculation.finished,
             "jobs": calculation.segments,
+            "jobs_finished": calculation.done,
             "n_atoms": len(calculation.structure),
             "ionic_steps": calculation.ionic_steps,
             "note": calculation.note or None,
@@ -245,7 +246,7 @@ def _row(items: list[_Item]) -> dict[str, str]:
     row = {
         "calculations": name or calculation.name,
         "jobs": str(sum(item.calculation.segments for item in items)),
-        "finished": str(sum(item.calculation.finished for item in items) or "-"),
+        "finished": str(sum(item.calculation.done for item in items) or "-"),
         "atoms": str(len(calculation.structure)),
     }
     if estimate:
@@ -272,7 +273,7 @@ def _notes(items: list[_Item], pace: Pace | None) -> list[str]:
 
     calculations = [item.calculation for item in items]
     count = sum(calculation.segments for calculation in calculations)
-    done = sum(calculation.finished for calculation in calculations)
+    done = sum(calculation.done for calculation in calculations)
     notes = [f"{count} calculations, {done} of them finished; nothing has run"]
     if any(calculation.note for calculation in calculations):
         stages = dict.fromkeys(calculation.stage for calculation in calculations if calculation.note)

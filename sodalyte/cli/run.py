@@ -141,12 +141,12 @@ def _notice(
     if not isinstance(engine, Gpaw):
         return ""
     planned = forecast(flow, materials, engine=engine, recipe=recipe, analyses=analyses, database=database)
-    estimates = [estimate(each) for each in planned if not each.finished]
-    if not estimates:
+    count, done = sum(each.segments for each in planned), sum(each.done for each in planned)
+    if done == count:
         return ""
-    hours = sum(each.core_hours for each in estimates if each)
+    hours = sum(each.left * cost.core_hours for each in planned if (cost := estimate(each)))
     return (
-        f"{len(planned) - len(estimates)} of {len(planned)} calculations are finished; the core hours of the others: "
+        f"{done} of {count} calculations are finished; the core hours of the others: "
         f"{cost_in_words(hours, UNCERTAINTY)} ('sodalyte plan' lists them, --no-compute does without)"
     )
 

@@ -50,8 +50,8 @@ class Planned:
         Of all segments, if that is known beforehand.
     note
         What of the structure is not known yet.
-    finished
-        Whether it need not run, as far as that is known.
+    done
+        How many of its segments need not run, as far as that is known.
     """
 
     name: str
@@ -63,7 +63,17 @@ class Planned:
     segments: int = 1
     ionic_steps: int | None = None
     note: str = ""
-    finished: bool = False
+    done: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of it need run."""
+        return self.done == self.segments
+
+    @property
+    def left(self) -> float:
+        """Which part of it is still to run."""
+        return 1 - self.done / self.segments
 
 
 def plan_calculations(

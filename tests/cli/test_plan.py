@@ -14,6 +14,7 @@ from sodalyte.launchers.reference import seed
 from sodalyte.launchers.rehearsal.potcars import write_library
 from sodalyte.structures import load
 from sodalyte.workflows import screen
+from sodalyte.workflows.plan import Planned
 
 
 @pytest.fixture
@@ -185,6 +186,34 @@ def test_strained_cells_of_a_relaxed_material_are_those_that_ran(planned, tmp_pa
     assert all(item["finished"] for item in after)
     assert not any(item["note"] for item in after)
     assert len(after) == len(before) > 5
+
+
+def test_of_dynamics_only_the_segments_that_are_left_cost(plan, planned, tmp_path):
+    recipe = tmp_path / "brief.toml"
+    settings = "temperatures = [900, 1200]\nequilibration = 0.1\nproduction = 0.8\nsegment_steps = 100\n"
+    recipe.write_text(f'base = "quick"\n[dynamics]\n{settings}')
+    arguments = ("Na2S", "--engine", "einstein", "--recipe", recipe, "--only", "diffusion")
+
+    def runs():
+        found = planned(*arguments)["calculations"]
+        return {item["name"]: item for item in found if item["stage"] == "dynamics"}
+
+    assert {(item["jobs"], item["jobs_finished"]) for item in runs().values()} == {(4, 0)}
+    chosen, engine = Recipe.load(str(recipe)), get_engine("einstein")
+    flow = identify(screen([load("Na2S")], engine=engine, recipe=chosen, analyses=["diffusion"]))
+    address = f"lite://{tmp_path / 'sodalyte-work' / 'database'}"
+    assert local.run(flow, database=address, root=tmp_path / "sodalyte-work" / "runs", workers=1).succeeded
+    assert all(item["finished"] for item in runs().values())
+    with open_database(address) as database:
+        outputs = database.collection("outputs")
+        for name in ("from step 200 of 360", "from step 300 of 360"):
+            outputs.delete_one({"name": f"dynamics Na2S cubic 1200 K, {name}"})
+    hot = runs()["dynamics Na2S cubic 1200 K"]
+    assert (hot["finished"], hot["jobs_finished"]) == (False, 2)
+    assert runs()["dynamics Na2S cubic 900 K"]["finished"]
+    assert ", 7 of them finished; nothing has run" in plan(*arguments)[1]
+    calculation = Planned("", "", "dynamics", None, None, segments=4, done=3)
+    assert calculation.left == 0.25
 
 
 def test_without_its_database_a_plan_says_so(plan, planned):
