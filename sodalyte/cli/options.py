@@ -10,6 +10,20 @@ import typer
 
 from sodalyte.errors import WorkspaceError
 
+MaterialsArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="MATERIAL...", help="A formula (Na3SbS4), a library id (Na3SbS4_c) or a structure file."),
+]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--only", help="Comma-separated: relaxation, stability, elasticity, diffusion. Everything if not given."
+    ),
+]
+StartFromOption = Annotated[
+    str | None,
+    typer.Option("--start-from", metavar="ENGINE", help="Relax first with this potential, to spare gpaw steps."),
+]
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option(

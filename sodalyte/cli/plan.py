@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sodalyte.cli.options import DatabaseOption, JsonOption, WorkspaceOption, database_uri, workspace_path
+from sodalyte.cli.options import (
+    DatabaseOption,
+    JsonOption,
+    MaterialsArgument,
+    OnlyOption,
+    StartFromOption,
+    WorkspaceOption,
+    database_uri,
+    workspace_path,
+)
 
 if TYPE_CHECKING:
     from sodalyte.cli.forecast import Estimate
@@ -35,22 +44,11 @@ class _Item:
 
 
 def plan(
-    materials: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MATERIAL...", help="A formula (Na3SbS4), a library id (Na3SbS4_c) or a structure file."
-        ),
-    ],
+    materials: MaterialsArgument,
     engine: Annotated[str, typer.Option(help="What computes energies: vasp, gpaw, chgnet, ...")] = "vasp",
     recipe: Annotated[str, typer.Option(help="quick, paper or a TOML file.")] = "paper",
-    start_from: Annotated[
-        str | None,
-        typer.Option(metavar="ENGINE", help="Relax first with this potential, to spare gpaw steps."),
-    ] = None,
-    only: Annotated[
-        str | None,
-        typer.Option(help="Comma-separated: relaxation, stability, elasticity, diffusion. Everything if not given."),
-    ] = None,
+    start_from: StartFromOption = None,
+    only: OnlyOption = None,
     write: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the input files, a folder for each calculation.")
     ] = None,

@@ -38,7 +38,11 @@ def rehearse(
         str | None, typer.Option(help="quick, paper or a TOML file; quick, or the campaign's, if not given.")
     ] = None,
     only: Annotated[
-        str | None, typer.Option(help="Comma-separated: relaxation, stability, elasticity, diffusion.")
+        str | None,
+        typer.Option(
+            help="Comma-separated: relaxation, stability, elasticity, diffusion. Everything, or what the campaign asks "
+            "for, if not given."
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     workspace: WorkspaceOption = None,

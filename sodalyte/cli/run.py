@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sodalyte.cli.options import DatabaseOption, JsonOption, WorkspaceOption, database_uri, workspace_path
+from sodalyte.cli.options import (
+    DatabaseOption,
+    JsonOption,
+    MaterialsArgument,
+    OnlyOption,
+    StartFromOption,
+    WorkspaceOption,
+    database_uri,
+    workspace_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -26,24 +35,13 @@ _SHOWN = 40
 
 
 def run(
-    materials: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MATERIAL...", help="A formula (Na3SbS4), a library id (Na3SbS4_c) or a structure file."
-        ),
-    ],
+    materials: MaterialsArgument,
     engine: Annotated[str, typer.Option(help="What computes energies: chgnet, sevennet, ...")] = "chgnet",
     recipe: Annotated[
         str | None, typer.Option(help="quick, paper or a TOML file. Not given: paper for gpaw, else quick.")
     ] = None,
-    start_from: Annotated[
-        str | None,
-        typer.Option(metavar="ENGINE", help="Relax first with this potential, to spare gpaw steps."),
-    ] = None,
-    only: Annotated[
-        str | None,
-        typer.Option(help="Comma-separated: relaxation, stability, elasticity, diffusion. Everything if not given."),
-    ] = None,
+    start_from: StartFromOption = None,
+    only: OnlyOption = None,
     temperatures: Annotated[
         str | None, typer.Option(help="Of the dynamics, kelvin, comma-separated; instead of the recipe's.")
     ] = None,
