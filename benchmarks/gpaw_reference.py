@@ -100,14 +100,17 @@ def show(event: local.Event) -> None:
 
 
 def export(workspace: Path) -> None:
-    """Add the finished calculations of a workspace to the file that ships."""
+    """Add the finished calculations of a workspace to the file that ships.
+
+    What ships already stays to the last bit: it is in the identity of all that started from it.
+    """
     kept = {each.uuid: each for each in read(SHIPPED.read_text())} if SHIPPED.exists() else {}
     before = len(kept)
     with open_database(f"lite://{workspace / 'database'}", create=False) as database:
         calculators = {"$in": [Gpaw.__name__, GpawD3.__name__]}
         for document in database.collection(OUTPUTS).find({"output.ase_calculator_name": calculators}):
             if OUTCOME in document and not document["metadata"].get("shipped"):
-                kept[document["uuid"]] = Calculation.from_document(document)
+                kept.setdefault(document["uuid"], Calculation.from_document(document))
     write(list(kept.values()), SHIPPED)
     print(f"{len(kept)} calculations in {SHIPPED}, {len(kept) - before} of them new")
 
