@@ -1,7 +1,8 @@
 """Processes that run jobs for a launcher: started with a connection to it, and gone when it dies.
 
-They are modules of ours, started as ``python -m MODULE DESCRIPTOR LAUNCHER`` with the descriptor of the connection and
-the launcher's process id. The launcher first sends where the database is and where to run, then jobs.
+They are modules of ours, started as ``python -m MODULE DESCRIPTOR LAUNCHER PATH`` with the descriptor of the
+connection, the launcher's process id and its PYTHONPATH. The launcher first sends where the database is and where to
+run, then jobs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+_PATH = "PYTHONPATH"
 _PR_SET_PDEATHSIG = 1
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -53,7 +55,7 @@ class JobProcess:
         self._log = log
         self._leads_session = leads_session
         self._environment = os.environ | ({} if threads is None else dict.fromkeys(_THREADS, str(threads)))
-        self._environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        self._environment[_PATH] = os.pathsep.join(path for path in sys.path if path)
         self.start()
 
     def start(self) -> None:
@@ -62,7 +64,7 @@ class JobProcess:
         self.link.send_bytes(self._where)  # not as arguments, which everyone can read: it may hold a password
         with other, self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-m", self._module, str(other.fileno()), str(os.getpid())],
+                [sys.executable, "-m", self._module, str(other.fileno()), str(os.getpid()), os.environ.get(_PATH, "")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -93,8 +95,12 @@ class JobProcess:
 
 
 def connect() -> Connection:
-    """Return the connection to the launcher that started this process, and have the process end when it dies."""
-    descriptor, launcher = map(int, sys.argv[1:])
+    """Return the connection to the launcher that started this process, and have the process end when it dies.
+
+    Where this process finds its modules is not for the programs that it starts, which may be of another Python.
+    """
+    descriptor, launcher = map(int, sys.argv[1:3])
+    os.environ[_PATH] = sys.argv[3]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

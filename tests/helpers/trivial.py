@@ -39,6 +39,12 @@ def grow(number, *, limit):
 
 
 @job
+def path_of_a_program():
+    """Return where a program that the job starts is told to look for Python's modules."""
+    return subprocess.run(["printenv", "PYTHONPATH"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@job
 def detour(number):
     return Response(output=number, detour=add(number, 100))
 

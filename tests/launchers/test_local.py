@@ -13,6 +13,7 @@ from trivial import (
     fail,
     log_and_sleep,
     needs_file,
+    path_of_a_program,
     replaced_by_failure,
     stop_everything,
 )
@@ -168,6 +169,14 @@ def test_higher_priority_goes_first(launch, tmp_path):
     jobs[3].update_metadata({"priority": 5})
     launch(Flow(jobs), workers=1)
     assert log.read_text().split()[1] == "3"
+
+
+@pytest.mark.parametrize("path", ["/my/modules", ""])
+def test_programs_that_jobs_start_see_the_users_pythonpath(launch, uri, monkeypatch, path):
+    """Not the worker's, with which another Python's packages would come from the wrong place."""
+    monkeypatch.setenv("PYTHONPATH", path)
+    assert launch(path_of_a_program()).succeeded
+    assert list(outputs(uri).values()) == [path]
 
 
 def test_a_maker_runs_in_a_worker(launch, uri):
