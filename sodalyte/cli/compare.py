@@ -96,14 +96,17 @@ def _known(properties: list[str], answers: list[Answer]) -> list[str]:
 
 def _wanted(materials: list[str] | None, answers: list[Answer]) -> Callable[[str, str | None], bool]:
     """Return what tells whether a row is wanted: its formula, and its polymorph where one was asked for."""
+    formulas = {answer.result.material for answer in answers}
     if not materials:
-        formulas = {answer.result.material for answer in answers}
         return lambda material, _: material in formulas
 
     from sodalyte.structures import load
 
     asked: dict[str, set[str | None]] = {}
     for name in materials:
+        if name in formulas:  # also of crystals without sodium, which no run takes
+            asked.setdefault(name, set()).add(None)
+            continue
         material = load(name)
         any_polymorph = material.path is None and name.strip() != material.id
         asked.setdefault(material.formula, set()).add(None if any_polymorph else material.variant)

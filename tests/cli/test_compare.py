@@ -63,6 +63,16 @@ def test_a_library_id_gives_its_polymorph_alone(sodalyte, stored) -> None:
     assert [row["polymorph"] for row in json.loads(out)[0]["rows"]] == ["cubic"]
 
 
+def test_a_competitor_without_sodium_can_be_asked_for(sodalyte, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = sodalyte("compare", "Sb2S3", "--property", "formation_energy", "--json")
+    assert status == 0
+    (table,) = json.loads(out)
+    assert {row["material"] for row in table["rows"]} == {"Sb2S3"}
+    experiment = [number for row in table["rows"] for number in row["numbers"] if number["source"] == "experiment"]
+    assert experiment[0]["value"] == pytest.approx(-0.425, abs=0.001)
+
+
 def test_constants_come_from_the_tensor_in_the_store(sodalyte, stored) -> None:
     _, out, _ = sodalyte("compare", "Na3SbS4", "--property", "C11", "--json")
     assert [number["value"] for number in numbers(out) if number["source"] == "My potential 1.0"] == [40.0]
