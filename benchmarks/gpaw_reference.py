@@ -50,15 +50,15 @@ def flow() -> Flow:
     recipe = Recipe.paper()
     engine = configured(get_engine("gpaw"), recipe)
     materials = [load(name) for name in MATERIALS]
-    dispersive = list(_with_dispersion(recipe))
-    whole = identify(Flow([screen(materials, engine=engine, recipe=recipe, analyses=ANALYSES), *dispersive]))
+    plain = screen(materials, engine=engine, recipe=recipe, analyses=ANALYSES)
+    whole = identify(Flow([plain, *_with_dispersion(recipe)]))
     own = {f"relax {label_of(material)}" for material in materials}
     known = [(hours, job) for job in whole.jobs if (hours := core_hours_of(job)) is not None]
     there = set()
     for hours, job in sorted(known, key=lambda pair: pair[0]):
         cell = job.function_args[0]
         first = FIRST if "P" not in cell.symbol_set else 0
-        if job in dispersive:
+        if isinstance(job.maker.potential, GpawD3):
             job.metadata["priority"] = first + 1
             continue
         is_spare = job.name not in own and cell.composition.reduced_formula in there
