@@ -46,9 +46,12 @@ def _check_command(command: str) -> Check:
         missing = next((program for program in (words[0], words[-1]) if shutil.which(program) is None), None)
         if missing:
             return failed(name, f"{missing} of the command {command!r} is not found", advice)
-        found, has_mpi = ask_python(words[-1], _RANK).split()
+        answer = ask_python(words[-1], _RANK).split()[-2:]
     except ConfigurationError as error:
         return failed(name, str(error), advice)
+    if len(answer) < 2 or answer[1] not in ("0", "1"):
+        return failed(name, f"{words[-1]} of the command {command!r} is no Python", advice)
+    found, has_mpi = answer
     seen = f"version {found} of {words[-1]}"
     if not int(has_mpi):
         return failed(name, f"{seen} is built without MPI", "install mpic++ and ScaLAPACK and build it anew")

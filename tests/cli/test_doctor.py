@@ -186,6 +186,7 @@ def test_another_gpaw_than_that_of_the_shipped_results_is_pointed_out(doctor, mo
 def test_what_starts_gpaw_on_several_cores(doctor, monkeypatch, tmp_path):
     name = "GPAW on several cores"
     python = executable(tmp_path / "python", "#!/bin/sh\necho 26.7.0 $MPI\n")
+    talkative = executable(tmp_path / "talkative", "#!/bin/sh\necho welcome to the cluster\necho 26.7.0 $MPI\n")
     broken = executable(tmp_path / "broken", "#!/bin/sh\necho No module named gpaw >&2\nexit 1\n")
     configure(tmp_path, f"[clusters.big]\ncores = 4\nwalltime = 1\ngpaw_command = '{python}'\n")
     for command, status, words in (
@@ -193,6 +194,8 @@ def test_what_starts_gpaw_on_several_cores(doctor, monkeypatch, tmp_path):
         ("env /nowhere/python", "failed", "/nowhere/python of the command"),
         (f"env {broken}", "failed", "No module named gpaw"),
         ("env '", "failed", "no command line"),
+        ("env true", "failed", "true of the command 'env true' is no Python"),
+        (f"env {talkative}", "ok", "version 26.7.0 of"),
         (f"env {python}", "ok", "version 26.7.0 of"),
     ):
         monkeypatch.setenv("MPI", "1")
