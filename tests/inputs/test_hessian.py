@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
+from pymatgen.io.ase import AseAtomsAdaptor
 
 from sodalyte.inputs.einstein import EinsteinCalculator
 from sodalyte.inputs.hessian import GuidedBFGS, Springs, hessian
+from sodalyte.structures import load
 
 SPRING = 1.5  # of the Einstein crystal, eV/angstrom^2
 
@@ -26,6 +29,27 @@ def test_springs_pull_as_their_energy_says(crystal):
     assert moved.get_stress() == pytest.approx(calculate_numerical_stress(moved, **settings), abs=1e-6)
 
 
+def test_a_displaced_thiophosphate_is_as_stiff_as_in_pbe():
+    """GPAW, PBE at 520 eV: random displacements of 0.01 angstrom raise tetragonal Na3PS4 by 23.8 meV per 16 atoms."""
+    crystal = AseAtomsAdaptor.get_atoms(load("Na3PS4").structure, msonable=False)
+    moved = crystal.copy()
+    moved.rattle(0.01, seed=0)
+    moved.calc = Springs(crystal)
+    assert 0.0238 < moved.get_potential_energy() < 2 * 0.0238
+
+
+def test_a_tetrahedron_bends_as_in_raman_spectra():
+    """The mode nu_2 of PS4, in which only sulfur moves, lies at about 220 cm-1."""
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    tetrahedron = Atoms("PS4", positions=np.vstack([np.zeros(3), 2.05 * corners / np.sqrt(3)]), cell=[20, 20, 20])
+    bent = tetrahedron.copy()
+    bent.positions[1:] += 1e-3 * corners * [1, 1, -2]
+    bent.calc = Springs(tetrahedron)
+    stiffness = 2 * bent.get_potential_energy() / np.sum((bent.positions - tetrahedron.positions) ** 2)
+    frequency = np.sqrt(stiffness * units._e / 1e-20 / (32.06 * units._amu)) / (2 * np.pi * 100 * units._c)
+    assert frequency == pytest.approx(220, rel=0.25)
+
+
 def test_the_hessian_of_independent_oscillators_is_their_spring(crystal):
     found = hessian(crystal, EinsteinCalculator(crystal), cell=False)
     assert found == pytest.approx(SPRING * np.eye(24), abs=1e-6)
@@ -33,6 +57,29 @@ def test_the_hessian_of_independent_oscillators_is_their_spring(crystal):
 
 def test_no_direction_is_softer_than_the_floor(crystal):
     assert np.linalg.eigvalsh(hessian(crystal, Springs(crystal), cell=True)).min() > 0.299
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_a_step_strains_a_large_cell_as_far_as_a_small_one(crystal, cells):
+    """ASE's limit of 0.2 angstrom counts a strain once for each atom: 0.3 % in a cell of 64."""
+    atoms = crystal * (cells, cells, cells)
+    atoms.calc = EinsteinCalculator(atoms)
+    moved = FrechetCellFilter(atoms)
+    motion = GuidedBFGS(moved, first_guess=np.eye(3 * len(atoms) + 9), logfile=None)
+    step = np.zeros((len(atoms) + 3, 3))
+    step[-3:] = 0.1 * len(atoms) * np.eye(3)
+    shortened = motion.determine_step(step.ravel(), None).reshape(-1, 3)
+    assert shortened[-3:] / len(atoms) == pytest.approx(0.02 * np.eye(3))
+
+
+def test_no_atom_moves_farther_than_ase_allows(crystal):
+    crystal.calc = EinsteinCalculator(crystal)
+    motion = GuidedBFGS(crystal, first_guess=np.eye(24), logfile=None)
+    step = np.zeros((8, 3))
+    step[3] = 3.0, 0.0, 4.0
+    step[5] = 0.0, 1.0, 0.0
+    assert motion.determine_step(step.ravel(), None).reshape(-1, 3) == pytest.approx(step * motion.maxstep / 5)
+    assert motion.determine_step(step.ravel() / 50, None) == pytest.approx(step.ravel() / 50)
 
 
 def test_with_the_right_hessian_a_harmonic_crystal_relaxes_at_once(crystal):
