@@ -56,12 +56,14 @@ class Progress:
         """Show one event."""
         if event.kind == "started":
             self._running[event.task.uuid] = event.task.name
+        elif event.kind == "held":
+            self._running[event.task.uuid] = f"{event.task.name} (by another run)"
         else:
             self._running.pop(event.task.uuid, None)
         self._bar.update(
             self._whole, completed=event.finished, total=event.total, description="; ".join(self._running.values())
         )
-        if event.kind in {"failed", "retried"}:
+        if event.kind in {"failed", "retried"} or (event.kind == "held" and not self._quiet):
             self._console.print(f"{event.kind}: {event.task.name}: {event.error}", markup=False, soft_wrap=True)
         elif event.kind == "finished" and not (self._quiet or self._live):
             elapsed = time.monotonic() - self._began

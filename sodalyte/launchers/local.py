@@ -5,6 +5,7 @@ Finished jobs are found in the store and not run again, so that a run that was k
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,16 +23,18 @@ from sodalyte.launchers.schedule import Schedule, Task
 _MAX_TRIES = 5
 _LOOKUP = 500
 _SHORT = 0.02
+_RETRY = 1.0  # s, after which a task that another launcher is running is looked at again
 
 
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a job: for progress displays.
 
-    ``seconds`` is the time a finished job took; ``error`` says in a line why one failed.
+    ``seconds`` is the time a finished job took; ``error`` says in a line why one failed, or that another launcher is
+    running it: it is then held.
     """
 
-    kind: Literal["reused", "started", "finished", "failed", "retried", "missing"]
+    kind: Literal["reused", "started", "finished", "failed", "retried", "held", "missing"]
     task: Task
     finished: int
     total: int
@@ -98,7 +101,7 @@ def run(
     compute
         Without it only what is no calculation runs; calculations that are not finished in the store are missing.
     on_event
-        Called for every job that is reused, starts, finishes, fails, is retried or is missing.
+        Called for every job that is reused, starts, finishes, fails, is retried, held by another launcher, or missing.
 
     Raises
     ------
@@ -131,16 +134,22 @@ class _Run:
         self._summary = Summary()
         self._known: dict[tuple[str, int], Outcome] = {}
         self._looked_up: set[str] = set()
+        self._held: list[Task] = []
+        self._look_again = 0.0
+        self._told: set[str] = set()
 
     def drive(self, pool: list[Worker]) -> Summary:
         while True:
+            self._take_up_held()
             for worker in pool:
                 while self._wants_more(worker, len(pool)) and (task := self._next_task()) is not None:
                     worker.give(task)
-                    self._report("started", task)
+                    if task.uuid not in self._told:
+                        self._report("started", task)
             if not self._schedule.unfinished:
                 break
-            for link in wait([worker.link for worker in pool]):
+            patience = max(0.0, self._look_again - time.monotonic()) if self._held else None
+            for link in wait([worker.link for worker in pool], timeout=patience):
                 self._attend(next(worker for worker in pool if worker.link is link))
         self._summary.not_run = self._schedule.not_run
         return self._summary
@@ -182,6 +191,9 @@ class _Run:
             worker.ready = True
         else:
             task = worker.tasks.popleft()
+            if "held" in reply:
+                self._hold(task, reply["held"])
+                return
             worker.seconds = reply["seconds"]
             if "error" in reply:
                 self._fail(task, reply["error"], reply["traceback"])
@@ -189,6 +201,22 @@ class _Run:
                 self._summary.ran += 1
                 self._succeed(task, reply["outcome"])
                 self._report("finished", task, seconds=worker.seconds)
+
+    def _hold(self, task: Task, error: str) -> None:
+        """Leave ``task`` to the launcher that is running it, for now."""
+        if not self._held:
+            self._look_again = time.monotonic() + _RETRY
+        self._held.append(task)
+        if task.uuid not in self._told:
+            self._told.add(task.uuid)
+            self._report("held", task, error=error)
+
+    def _take_up_held(self) -> None:
+        """Put held tasks back when it is time: the other launcher may have finished them, or died."""
+        if time.monotonic() >= self._look_again:
+            self._looked_up.difference_update(task.uuid for task in self._held)
+            while self._held:
+                self._schedule.put_back(self._held.pop(0))
 
     def _succeed(self, task: Task, outcome: Outcome) -> None:
         self._summary.uuids.add(task.uuid)

@@ -19,7 +19,7 @@ def _work(link: Connection) -> None:
     from jobflow import Job
 
     from sodalyte.database import open_database
-    from sodalyte.launchers.execution import Executor
+    from sodalyte.launchers.execution import Executor, HeldError
 
     where = json.loads(link.recv_bytes())
     with open_database(where["database"]) as database:
@@ -29,7 +29,9 @@ def _work(link: Connection) -> None:
             started = time.perf_counter()
             reply: dict[str, object] = {}
             try:
-                reply["outcome"] = executor.run(Job.from_dict(json.loads(message)))
+                reply["outcome"] = executor.run(Job.from_dict(json.loads(message)), wait=False)
+            except HeldError as error:
+                reply["held"] = str(error)
             except Exception as error:  # noqa: BLE001 - whatever a job raises is its launcher's to report
                 reply |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
             reply["seconds"] = time.perf_counter() - started

@@ -1,4 +1,7 @@
+import multiprocessing
 import os
+import time
+from collections import Counter
 
 import pytest
 from databases import new_database
@@ -147,20 +150,57 @@ def test_workers_share_the_work(launch, tmp_path):
 
 
 @ON_BOTH
-def test_two_launchers_never_run_the_same_job_twice(tmp_path, uri):
+def test_two_launchers_share_the_work_and_never_run_the_same_job_twice(tmp_path, uri):
     from concurrent.futures import ThreadPoolExecutor
 
-    log = tmp_path / "log"
+    log, jobs, seconds = tmp_path / "log", 6, 1.0
+    events = []
 
     def launch():
-        flow = identify(Flow([log_and_sleep(str(log), number, seconds=0.1) for number in range(8)]))
-        return local.run(flow, database=uri, root=tmp_path / "runs", workers=1)
+        flow = identify(Flow([log_and_sleep(str(log), number, seconds=seconds) for number in range(jobs)]))
+        return local.run(flow, database=uri, root=tmp_path / "runs", workers=1, on_event=events.append)
 
     with ThreadPoolExecutor(2) as pool:
-        for summary in pool.map(lambda _: launch(), range(2)):
-            assert summary.succeeded
-    lines = [line.split()[:2] for line in log.read_text().splitlines()]
-    assert sorted(lines) == sorted([kind, str(number)] for kind in ("start", "end") for number in range(8))
+        summaries = list(pool.map(lambda _: launch(), range(2)))
+    assert all(summary.succeeded and len(summary.uuids) == jobs for summary in summaries)
+    assert sum(summary.ran for summary in summaries) == jobs
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert sorted(line[:2] for line in lines) == sorted(
+        [kind, str(number)] for kind in ("start", "end") for number in range(jobs)
+    )
+    shares = Counter(process for kind, _, process in lines if kind == "start")
+    assert min(shares.values()) > 1, "one launcher only waited for the other"
+    held = [event for event in events if event.kind == "held"]
+    assert len({event.task.uuid for event in held}) <= len(held) <= 2 * jobs
+    assert all("still running in another process" in event.error for event in held)
+
+
+def test_what_another_launcher_was_running_when_it_died_is_run(launch, tmp_path, uri):
+    from sodalyte.launchers.execution import Executor
+
+    log = tmp_path / "log"
+    flow = identify(Flow([log_and_sleep(str(log), 0)]))
+    with open_database(uri) as database, Executor(database, tmp_path / "runs") as other:
+        process = multiprocessing.get_context("fork").Process(target=_hold, args=(other, flow.jobs[0]))
+        process.start()
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "held").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        kinds = []
+
+        def end_the_other(event):
+            kinds.append(event.kind)
+            if event.kind == "held":
+                process.kill()
+
+        summary = launch(flow, workers=1, on_event=end_the_other)
+    assert (summary.ran, kinds) == (1, ["started", "held", "finished"])
+
+
+def _hold(executor, job):
+    with executor._alone(job, wait=False):
+        (executor._root.parent / "held").touch()
+        time.sleep(60)
 
 
 def test_higher_priority_goes_first(launch, tmp_path):
