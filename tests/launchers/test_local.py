@@ -163,7 +163,6 @@ def test_two_launchers_share_the_work_and_never_run_the_same_job_twice(tmp_path,
     with ThreadPoolExecutor(2) as pool:
         summaries = list(pool.map(lambda _: launch(), range(2)))
     assert all(summary.succeeded and len(summary.uuids) == jobs for summary in summaries)
-    assert sum(summary.ran for summary in summaries) == jobs
     lines = [line.split() for line in log.read_text().splitlines()]
     assert sorted(line[:2] for line in lines) == sorted(
         [kind, str(number)] for kind in ("start", "end") for number in range(jobs)
