@@ -1,8 +1,8 @@
-"""What the engines say of known crystals: makes the calibration that ships, and the tables of docs/calibration.md.
+"""What the engines say of known crystals: makes the calibration that ships.
 
     python benchmarks/calibration.py compute ENGINE WORKSPACE   runs chgnet or sevennet; killed, it goes on
-    python benchmarks/calibration.py collect [WORKSPACE]...     takes over what was computed there and by GPAW
-    python benchmarks/calibration.py document                   writes the tables anew from the file that ships
+    python benchmarks/calibration.py collect [WORKSPACE]...     takes over what was computed there and by GPAW,
+                                                                and writes the tables of docs/calibration.md anew
 
 PAW-PBE is not computed here: it is what the calculations say that ship in sodalyte/inputs/gpaw_reference.jsonl. What of
 them is missing is refused with that reason. Cells of competing phases, which are relaxed to 20 meV/angstrom, are taken
@@ -12,22 +12,20 @@ where the crystal was not relaxed for itself.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
-import textwrap
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import calibration_page
 from jobflow import Flow, Job
 from pymatgen.core import Structure
 
 from sodalyte import __version__
-from sodalyte.analysis.figures.notation import formula, unit_symbol
 from sodalyte.analysis.relaxation import relaxation_results
-from sodalyte.analysis.results import SYMMETRIC, Result, Subject
+from sodalyte.analysis.results import Result, Subject
 from sodalyte.database import Database, open_database
 from sodalyte.database.store import OUTPUTS
 from sodalyte.errors import StructureError
@@ -38,13 +36,12 @@ from sodalyte.launchers.execution import Executor
 from sodalyte.launchers.identity import identify, parents_first
 from sodalyte.launchers.outcomes import OUTCOME
 from sodalyte.launchers.reference import seed
-from sodalyte.report import calibration, known_errors, side_by_side
-from sodalyte.report.cases import property_label
+from sodalyte.report import calibration
 from sodalyte.structures import crystal, crystals, load
 from sodalyte.workflows import screen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 ELECTROLYTES = ("Na3SbS4", "Na3SbS4_c", "Na3PS4", "Na3PS4_c")
 BINARIES = ("Na2S", "Na2S2_beta", "Na3Sb", "Na3P", "NaP")
@@ -59,13 +56,11 @@ PENDING = {
 }
 """What the steps say that interpret calculations, by the beginning of their name."""
 
-REASON_LENGTH = 120
 LISTED = 6
 """How many of the calculations that are missing are named."""
 
 COMPETING = "paper (competing phase)"
 SHIPPED = Path(str(files("sodalyte.report"))) / calibration.FILE
-PAGE = Path(__file__).parent.parent / "docs" / "calibration.md"
 
 
 def flow(name: str) -> Flow:
@@ -254,137 +249,6 @@ def _identity(answer: calibration.Answer) -> tuple[str | None, ...]:
     return (result.level, result.recipe, result.material, result.polymorph, result.property, result.scheme)
 
 
-def document() -> None:
-    """Write the tables of the page anew."""
-    PAGE.write_text(renewed(PAGE.read_text()))
-
-
-def renewed(page: str) -> str:
-    """Return a page in which what stands between the marks of each table is that table as it is now."""
-    for name, table in PARTS.items():
-        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        before, _, rest = page.partition(begin)
-        page = before + begin + table() + end + rest.partition(end)[2]
-    return page
-
-
-def _properties(*names: str) -> str:
-    """Write the tables of some properties."""
-    tables = side_by_side.side_by_side(calibration.shipped(), properties=names, wanted=_calibrated())
-    return "".join(_markdown(table) for table in tables)
-
-
-def _calibrated() -> Callable[[str, str | None], bool]:
-    formulas = {answer.result.material for answer in calibration.shipped()}
-    return lambda material, _: material in formulas
-
-
-def _markdown(table: side_by_side.Table) -> str:
-    sheet = side_by_side.sheet(table)
-    heading = f"**{property_label(table.property)}**" + (f" ({unit_symbol(table.unit)})" if table.unit != "1" else "")
-    lines = [heading, "", *_rows(sheet.header, sheet.rows), ""]
-    lines += [f"({number}) {note}  " for number, note in enumerate(sheet.notes, start=1)]
-    return "\n".join([*lines, "", ""])
-
-
-def _rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    cells = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(re.sub(r"\n *", "<br>", cell) for cell in row) + " |" for row in cells]
-
-
-def _errors() -> str:
-    """Write the known errors of every engine."""
-    levels = dict.fromkeys(answer.result.level for answer in calibration.shipped())
-    names = side_by_side.engine_names(levels)
-    rows = [
-        (names[level], property_label(name), known_errors.written(error) if error else "not calibrated")
-        for level in levels
-        for name in known_errors.CALIBRATED
-        for error in [known_errors.of_engine(level, name)]
-    ]
-    return "\n".join([*_rows(("engine", "property", "known error"), rows), ""])
-
-
-def _reproduction() -> str:
-    """Write the paper's numbers beside ours, each polymorph, engine and scheme on its own."""
-    names = ("reduction_limit", "oxidation_limit", "window_width", "pugh_ratio", f"{SYMMETRIC}pugh_ratio")
-    rows = []
-    for table in side_by_side.side_by_side(calibration.shipped(), properties=names, wanted=_calibrated(), to="paper"):
-        for row in table.rows:
-            for number in row.numbers:
-                if row.baseline is not None and number.level is not None:
-                    crystal = f"{row.material} {row.polymorph}"
-                    says = [row.baseline.text, number.source, row.scheme or "", number.text]
-                    rows.append((property_label(table.property), crystal, *says, _agreement(table, row, number)))
-    header = ("quantity", "crystal", "paper", "engine", "scheme", "here", "reproduced?")
-    return "\n".join([*_rows(header, rows), ""])
-
-
-def _claims() -> str:
-    """Write for each claim of the paper who reproduces it, who does not, and who has no number."""
-    lines = []
-    for material in ("Na3SbS4", "Na3PS4"):
-        for what, names, tolerance, words in CLAIMS:
-            tables = side_by_side.side_by_side(
-                calibration.shipped(),
-                properties=names,
-                wanted=lambda formula, _, only=material: formula == only,
-                to="paper",
-            )
-            paper = [table.rows[0].baseline.text for table in tables]
-            apart: dict[tuple[str, str], list[float | None]] = {}
-            for row in (row for table in tables for row in table.rows):
-                for number in (number for number in row.numbers if number.level):
-                    case = (number.source, ", ".join(filter(None, (row.polymorph, row.scheme))))
-                    apart.setdefault(case, []).append(row.difference(number))
-            silent = [case for case, found in apart.items() if None in found]
-            near = [case for case, found in apart.items() if case not in silent and max(map(abs, found)) <= tolerance]
-            far = [case for case in apart if case not in [*silent, *near]]
-            said = "; ".join(
-                f"{verdict} {', '.join(f'{source} ({conditions})' for source, conditions in cases)}"
-                for verdict, cases in (("reproduced by", near), ("not by", far), ("no number from", silent))
-                if cases
-            )
-            lines.append(f"* **{formula(material)}, {what} {' to '.join(paper)}** ({words}): {said}.")
-    return "\n".join([*lines, ""])
-
-
-def _agreement(table: side_by_side.Table, row: side_by_side.Row, number: side_by_side.Number) -> str:
-    """Say whether a number of ours is the paper's."""
-    difference = row.difference(number)
-    if difference is None:
-        return textwrap.shorten(f"no number: {number.notes[0]}", REASON_LENGTH, placeholder=" ...")
-    away = f"{table.written(abs(difference))} {unit_symbol(table.unit)} away".replace("  ", " ")
-    if number.uncertainty and abs(difference) <= number.uncertainty:
-        return f"within our standard uncertainty, {away}"
-    return f"no, {away}"
-
-
-CLAIMS = (
-    ("window in volts", ("reduction_limit", "oxidation_limit"), 0.05, "each limit to 0.05 V"),
-    ("G/B", ("pugh_ratio",), 0.02, "to 0.02"),
-    ("G/B with ions kept in symmetry", (f"{SYMMETRIC}pugh_ratio",), 0.02, "to 0.02"),
-)
-"""What the paper says, by which properties that is held against ours, and what counts as equal."""
-
-PARTS = {
-    "known errors": _errors,
-    "claims": _claims,
-    "reproduction": _reproduction,
-    "cells": lambda: _properties("lattice_a", "lattice_c", "density"),
-    "stability": lambda: _properties(
-        "formation_energy", "e_above_hull", "reduction_limit", "oxidation_limit", "window_width"
-    ),
-    "moduli": lambda: _properties(
-        *(f"{kind}{name}" for kind in ("", SYMMETRIC) for name in ("bulk_modulus", "shear_modulus", "pugh_ratio"))
-    ),
-    "elastic constants": lambda: _properties(
-        *(f"{kind}{name}" for kind in ("", SYMMETRIC) for name in ("C11", "C12", "C13", "C33", "C44", "C66"))
-    ),
-}
-"""What of the page is written by this program."""
-
-
 def main() -> None:
     """Do what the command line says."""
     match sys.argv[1:]:
@@ -392,9 +256,7 @@ def main() -> None:
             compute(name, Path(workspace).absolute())
         case ["collect", *workspaces]:
             collect([Path(workspace).absolute() for workspace in workspaces])
-            document()
-        case ["document"]:
-            document()
+            calibration_page.document()
         case _:
             sys.exit(__doc__)
 

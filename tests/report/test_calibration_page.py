@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def program():
-    spec = importlib.util.spec_from_file_location("calibration_program", ROOT / "benchmarks" / "calibration.py")
+    spec = importlib.util.spec_from_file_location("calibration_page", ROOT / "benchmarks" / "calibration_page.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -18,7 +18,7 @@ def program():
 
 def test_the_tables_of_the_page_are_those_of_the_file_that_ships(program) -> None:
     page = (ROOT / "docs" / "calibration.md").read_text()
-    assert program.renewed(page) == page, "run: python benchmarks/calibration.py document"
+    assert program.renewed(page) == page, "run: python benchmarks/calibration_page.py"
 
 
 def test_every_table_has_its_place_and_text_around_it_stays(program) -> None:
