@@ -48,8 +48,8 @@ class GuidedRelaxMaker(PotentialRelaxMaker):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Only FixAtoms and FixCartesian")  # FixSymmetry is not for the document
             atoms = self._guided(atoms)
-            guide = self.guide.load(atoms.copy()) if self.guide else Springs(atoms)
-            optimiser = partial(GuidedBFGS, first_guess=hessian(atoms, guide, cell=self.relax_cell))
+            guide = self.guide.load(atoms.copy()) if self.guide else None
+            optimiser = partial(GuidedBFGS, guess=lambda now: hessian(now, guide or Springs(now), cell=self.relax_cell))
             return self._relaxer(calculator, optimiser).relax(atoms, steps=self.steps, **self.relax_kwargs)
 
     def _guided(self, atoms: Atoms) -> Atoms:

@@ -12,6 +12,8 @@ from ase.optimize import BFGS
 from ase.stress import full_3x3_to_voigt_6_stress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ase import Atoms
     from numpy.typing import NDArray
 
@@ -24,6 +26,7 @@ _BONDED = 3.0  # angstrom
 _SOFTEST = 0.3  # eV/angstrom^2
 _DISPLACEMENT = 1e-3  # angstrom
 _LARGEST_STRAIN = 0.02  # of a step
+_STALE = 0.05  # strain of the cell since the Hessian was made
 
 
 class Springs(Calculator):  # type: ignore[misc]
@@ -110,31 +113,47 @@ def hessian(atoms: Atoms, calculator: Calculator, *, cell: bool) -> NDArray[np.f
 
 
 class GuidedBFGS(BFGS):  # type: ignore[misc]
-    """BFGS that starts from a given Hessian instead of equal curvatures.
+    """BFGS that starts from a guess of the Hessian instead of equal curvatures.
 
     A step strains the cell by 2 % at most. ASE's limit of 0.2 angstrom counts a strain once for each atom, so that
-    cells of 60 atoms would grow by 0.3 % a step.
+    cells of 60 atoms would grow by 0.3 % a step. When the cell has strained by 5 %, the guess is made anew from there:
+    how a strain pulls at the bonds of molecules that move apart is not what it was in the first cell.
 
     Parameters
     ----------
-    first_guess
-        As :func:`hessian` gives it, for the degrees of freedom that are optimised.
+    atoms
+        The atoms, or their :class:`ase.filters.FrechetCellFilter`.
+    guess
+        Gives the Hessian of the atoms as they are, as :func:`hessian` does, for the degrees of freedom of ``atoms``.
     """
 
-    def __init__(self, atoms: Any, *, first_guess: NDArray[np.float64], **settings: Any) -> None:
-        self._first_guess = first_guess
+    def __init__(
+        self, atoms: Atoms | FrechetCellFilter, *, guess: Callable[[Atoms], NDArray[np.float64]], **settings: Any
+    ) -> None:
+        self._guess = guess
         super().__init__(atoms, **settings)
 
     def initialize(self) -> None:
-        """Take the guess, also where the optimiser starts anew."""
+        """Make the guess, also where the optimiser starts anew."""
         super().initialize()
-        self.H0 = self._first_guess
+        self.H0 = self._guess(self.atoms.atoms if self._moves_cell else self.atoms)
+
+    def step(self, gradient: NDArray[np.float64] | None = None) -> None:
+        """Take a step; start anew from where it leads if the cell has changed much since the Hessian was made."""
+        super().step(gradient)
+        if self._moves_cell and np.linalg.norm(self.atoms.deform_grad() - np.eye(3), axis=1).max() > _STALE:
+            self.atoms.orig_cell = self.atoms.atoms.cell.array
+            self.initialize()
 
     def determine_step(self, dpos: NDArray[np.float64], steplengths: Any) -> NDArray[np.float64]:  # noqa: ARG002
         """Shorten a step that moves an atom or strains the cell too far."""
         lengths = np.linalg.norm(dpos.reshape(-1, 3), axis=1)
         limits = np.full(len(lengths), self.maxstep)
-        if isinstance(self.atoms, FrechetCellFilter):
+        if self._moves_cell:
             limits[-3:] = _LARGEST_STRAIN * self.atoms.exp_cell_factor
         shortened: NDArray[np.float64] = dpos / max(1.0, (lengths / limits).max())
         return shortened
+
+    @property
+    def _moves_cell(self) -> bool:
+        return isinstance(self.atoms, FrechetCellFilter)

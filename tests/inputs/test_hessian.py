@@ -1,7 +1,11 @@
+from itertools import pairwise
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import bulk
+from ase.calculators.calculator import all_changes
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
@@ -65,7 +69,7 @@ def test_a_step_strains_a_large_cell_as_far_as_a_small_one(crystal, cells):
     atoms = crystal * (cells, cells, cells)
     atoms.calc = EinsteinCalculator(atoms)
     moved = FrechetCellFilter(atoms)
-    motion = GuidedBFGS(moved, first_guess=np.eye(3 * len(atoms) + 9), logfile=None)
+    motion = GuidedBFGS(moved, guess=lambda _: np.eye(3 * len(atoms) + 9), logfile=None)
     step = np.zeros((len(atoms) + 3, 3))
     step[-3:] = 0.1 * len(atoms) * np.eye(3)
     shortened = motion.determine_step(step.ravel(), None).reshape(-1, 3)
@@ -74,7 +78,7 @@ def test_a_step_strains_a_large_cell_as_far_as_a_small_one(crystal, cells):
 
 def test_no_atom_moves_farther_than_ase_allows(crystal):
     crystal.calc = EinsteinCalculator(crystal)
-    motion = GuidedBFGS(crystal, first_guess=np.eye(24), logfile=None)
+    motion = GuidedBFGS(crystal, guess=lambda _: np.eye(24), logfile=None)
     step = np.zeros((8, 3))
     step[3] = 3.0, 0.0, 4.0
     step[5] = 0.0, 1.0, 0.0
@@ -82,17 +86,54 @@ def test_no_atom_moves_farther_than_ase_allows(crystal):
     assert motion.determine_step(step.ravel() / 50, None) == pytest.approx(step.ravel() / 50)
 
 
+class Molecules(Springs):
+    """Stiff molecules that hardly feel each other, and a pull on the cell until its volume is half as large again."""
+
+    implemented_properties: ClassVar = ["energy", "forces", "stress"]
+
+    def __init__(self, reference):
+        super().__init__(reference)
+        self._volume = 1.5 * reference.get_volume()
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        missing = 1 - self.atoms.get_volume() / self._volume
+        self.results["energy"] += 5 * missing**2
+        self.results["stress"][:3] -= 10 * missing / self._volume
+
+
+def test_the_hessian_is_made_anew_when_the_cell_has_strained_by_a_twentieth():
+    """Else what strains and bonds have to do with each other is that of a cell long left."""
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    atoms = Atoms("PS4", positions=np.vstack([np.zeros(3), 2.05 * corners / np.sqrt(3)]), cell=[7, 7.5, 8], pbc=True)
+    atoms.calc = Molecules(atoms)
+    cells = []
+
+    def guess(now):
+        cells.append(now.cell.array.copy())
+        return hessian(now, Springs(now), cell=True)
+
+    assert GuidedBFGS(FrechetCellFilter(atoms), guess=guess, logfile=None).run(fmax=1e-3, steps=100)
+    strains = [np.linalg.norm(np.linalg.solve(a, b) - np.eye(3), axis=1).max() for a, b in pairwise(cells)]
+    assert len(strains) >= 2
+    assert all(0.05 < strain < 0.05 + 0.021 for strain in strains)
+    assert atoms.get_volume() == pytest.approx(1.5 * 7 * 7.5 * 8, rel=0.01)
+    assert atoms.get_distance(0, 1) == pytest.approx(2.05, abs=0.001)
+
+
 def test_with_the_right_hessian_a_harmonic_crystal_relaxes_at_once(crystal):
+    def harmonic(_):
+        return hessian(crystal, EinsteinCalculator(crystal), cell=True)
+
     steps = {}
     for name in ("plain", "guided"):
         atoms = crystal.copy()
         atoms.rattle(0.1, seed=2)
         atoms.calc = EinsteinCalculator(crystal)
-        guess = hessian(crystal, EinsteinCalculator(crystal), cell=True)
         moved = FrechetCellFilter(atoms)
         motion = {
             "plain": lambda moved: BFGS(moved, logfile=None),
-            "guided": lambda moved, guess=guess: GuidedBFGS(moved, first_guess=guess, logfile=None),
+            "guided": lambda moved: GuidedBFGS(moved, guess=harmonic, logfile=None),
         }[name](moved)
         assert motion.run(fmax=1e-3, steps=300)
         steps[name] = motion.nsteps
