@@ -9,7 +9,7 @@ from pymatgen.core.elasticity.strain import Strain
 from pymatgen.core.elasticity.stress import Stress
 
 from sodalyte.analysis.elastic_tensor import ElasticFit
-from sodalyte.analysis.moduli import Bounds
+from sodalyte.analysis.moduli import Bounds, moduli
 from sodalyte.analysis.responses import GPA, Reference, Response, directions, symmetry_breaking
 from sodalyte.analysis.results import Guard
 from sodalyte.analysis.strains import VOIGT_COMPONENTS, StrainedCell
@@ -123,8 +123,16 @@ def linear(cells: Sequence[StrainedCell], fit: ElasticFit) -> Guard:
     return Guard(
         name="linear response",
         passed=passed,
-        detail=seen if passed else f"the stress is not linear in the strain: {seen}",
+        detail=seen if passed else f"the stress is not linear in the strain: {seen}{_ratios(fit)}",
     )
+
+
+def _ratios(fit: ElasticFit) -> str:
+    """Say what G/B each size of strain alone would give, if both give one."""
+    if len(fit.tensor) < len(VOIGT_COMPONENTS) or np.linalg.eigvalsh(fit.by_size).min() <= 0:
+        return ""
+    small, large = (moduli(tensor).pugh_ratio.hill for tensor in fit.by_size)
+    return f"; G/B would be {small:.2f} by the small strains alone and {large:.2f} by the large"
 
 
 def energy_agrees(

@@ -53,6 +53,8 @@ class ElasticFit:
     linearity
         Largest relative difference between the stiffnesses that the large and the small strains alone give to an
         eigenstrain of the tensor.
+    by_size
+        The tensors that the small and the large strains alone give, GPa, shape (2, ...).
     """
 
     tensor: Array
@@ -61,6 +63,7 @@ class ElasticFit:
     cell_residuals: Array
     relative_residual: float
     linearity: float
+    by_size: Array
 
     @property
     def tensor_std(self) -> Array:
@@ -144,7 +147,8 @@ def fit_elastic_tensor(
     wanted = second[:, :components, :components]
     solve = partial(_least_squares, second=second, third=third, wanted=wanted)
     fit = solve(strains, stresses)
-    drift = solve(strains[large], stresses[large]).constants - solve(strains[small], stresses[small]).constants
+    by_size = np.array([solve(strains[part], stresses[part]).constants for part in (small, large)])
+    drift = by_size[1] - by_size[0]
     axes, lengths, _ = np.linalg.svd(np.column_stack([fit.spread, drift]), full_matrices=False)
     tensor, change = (np.einsum("p,pij->ij", constants, wanted) for constants in (fit.constants, drift))
     stiffness, eigenstrains = np.linalg.eigh(tensor)
@@ -160,6 +164,7 @@ def fit_elastic_tensor(
             cell_residuals=left[1:] / signal[1:],
             relative_residual=float(np.linalg.norm(left[1:]) / np.linalg.norm(signal[1:])),
             linearity=float(np.max(np.abs(softening / stiffness))),
+            by_size=np.einsum("sp,pij->sij", by_size, wanted) / to_voigt,
         )
 
 

@@ -9,6 +9,7 @@ from pymatgen.core.elasticity.elastic import ElasticTensor
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from sodalyte.analysis.elasticity import elasticity_results
+from sodalyte.analysis.moduli import moduli
 from sodalyte.analysis.responses import Reference, Response
 from sodalyte.analysis.results import Subject
 from sodalyte.analysis.strains import strained_cells
@@ -323,6 +324,24 @@ def test_a_smooth_stiffening_that_the_two_sizes_disagree_on_is_not_linear():
         factor = 1 + 5000 * float(label.split()[1]) ** 2
         responses[label] = replace(answer, stress=factor * answer.stress)
     assert_refused(results(responses), "differ by 26 %", "linear response")
+
+
+def test_what_each_size_of_strain_says_of_the_ductility_is_told_with_the_refusal():
+    stiffer = cubic(42.2, 11.1, 1.5 * 11.7)
+    of_large = crystal_responses(stiffer)
+    responses = {
+        label: of_large[label] if label.endswith(" +0.01") and "yz" in label else answer
+        for label, answer in crystal_responses(SOFT).items()
+    }
+    small, large = (moduli(tensor).pugh_ratio.hill for tensor in (SOFT, stiffer))
+    told = f"G/B would be {small:.2f} by the small strains alone and {large:.2f} by the large"
+    assert_only_bulk_modulus_left(results(responses), told, "linear response", bulk=64.4 / 3)
+
+
+def test_sizes_of_strain_that_leave_no_stable_crystal_are_told_no_ductility():
+    responses = crystal_responses(SOFT)
+    responses["e_yz +0.005"] = replace(responses["e_yz +0.005"], stress=-responses["e_yz +0.005"].stress)
+    assert "G/B" not in results(responses)["shear_modulus"].reason
 
 
 def test_a_kink_at_the_reference_is_not_linear():
