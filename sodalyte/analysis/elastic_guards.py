@@ -123,7 +123,7 @@ def linear(cells: Sequence[StrainedCell], fit: ElasticFit) -> Guard:
     return Guard(
         name="linear response",
         passed=passed,
-        detail=seen if passed else f"the stress is not linear in the strain: {seen}{_ratios(fit)}",
+        detail=seen if passed else f"the stress is not linear in the strain{_ratios(fit)}: {seen}",
     )
 
 
@@ -132,7 +132,7 @@ def _ratios(fit: ElasticFit) -> str:
     if len(fit.tensor) < len(VOIGT_COMPONENTS) or np.linalg.eigvalsh(fit.by_size).min() <= 0:
         return ""
     small, large = (moduli(tensor).pugh_ratio.hill for tensor in fit.by_size)
-    return f"; G/B would be {small:.2f} by the small strains alone and {large:.2f} by the large"
+    return f" (G/B would be {small:.2f} by the small strains alone and {large:.2f} by the large)"
 
 
 def energy_agrees(
