@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from sodalyte.inputs.engine import get_engine
@@ -46,7 +45,7 @@ def main() -> None:
 def tell(name: str, plain: PotentialRelaxMaker, cell: Structure) -> None:
     """Print the ionic steps of a relaxation from equal curvatures and from springs, and how far the energies differ."""
     steps, energies = [], []
-    for maker in (plain, GuidedRelaxMaker(**{each.name: getattr(plain, each.name) for each in fields(plain)})):
+    for maker in (plain, GuidedRelaxMaker.from_plain(plain)):
         relaxed = maker.run_ase(cell)
         *found, _ = [frame["energy"] for frame in relaxed.trajectory.frame_properties]  # the last is recorded twice
         steps.append(str(len(found)) if relaxed.converged else f">{len(found)}")

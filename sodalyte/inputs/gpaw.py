@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -151,7 +151,7 @@ class Gpaw(Potential):
         maker = super()._relaxation(fmax, max_steps, symprec=symprec, **settings)
         if max_steps <= 1:
             return maker
-        return GuidedRelaxMaker(**{each.name: getattr(maker, each.name) for each in fields(maker)}, guide=self.guide)
+        return GuidedRelaxMaker.from_plain(maker, self.guide)
 
     def calculator(self, reference: Atoms) -> Calculator:
         """Return a calculator that records what it computes in the working directory, and goes on from there.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,11 @@ class GuidedRelaxMaker(PotentialRelaxMaker):
     """
 
     guide: Potential | None = None
+
+    @classmethod
+    def from_plain(cls, maker: PotentialRelaxMaker, guide: Potential | None = None) -> GuidedRelaxMaker:
+        """Return the Maker that does what ``maker`` does, in fewer steps."""
+        return cls(**{each.name: getattr(maker, each.name) for each in fields(maker)}, guide=guide)
 
     def run_ase(self, mol_or_struct: Structure, prev_dir: str | Path | None = None) -> AseResult:  # noqa: ARG002
         """Relax ``mol_or_struct``."""
