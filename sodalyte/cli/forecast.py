@@ -70,6 +70,8 @@ def forecast(
 ) -> list[Planned]:
     """Return the calculations of a screening, marked where they need not run.
 
+    Where the displaced ions of a crystal are known not to come back, its strained cells are not freed: no job will ask.
+
     Parameters
     ----------
     flow
@@ -79,34 +81,49 @@ def forecast(
     """
     from sodalyte.launchers.identity import identify
     from sodalyte.launchers.reference import finished
+    from sodalyte.workflows.elasticity import comes_back
     from sodalyte.workflows.plan import plan_calculations
     from sodalyte.workflows.relaxation import label_of
 
-    cells = finished([job.uuid for job in flow.jobs], database)
-    own = {f"relax {label_of(material)}": label_of(material) for material in materials}
-    relaxed = {own[job.name]: cell for job in flow.jobs if job.name in own and (cell := cells.get(job.uuid))}
-    planned = plan_calculations(flow, materials, engine=engine, recipe=recipe, analyses=analyses, relaxed=relaxed)
+    answers = finished([job.uuid for job in flow.jobs], database)
+    own = {f"relax {label_of(material)}": material for material in materials}
+    relaxed = {
+        label_of(own[job.name]): answer
+        for job in flow.jobs
+        if job.name in own and (answer := answers.get(job.uuid)) and answer["structure"]
+    }
+    cells = {label: answer["structure"] for label, answer in relaxed.items()}
+    planned = plan_calculations(flow, materials, engine=engine, recipe=recipe, analyses=analyses, relaxed=cells)
 
     def uuid(calculation: Planned, maker: Maker, start: Structure) -> str:
         is_asked_for_by_a_job = calculation.stage == "strained cell"
         job = (_as_argument(maker) if is_asked_for_by_a_job else maker).make(start)
         return str(identify(job).jobs[0].uuid)
 
-    static = {place: each for place, each in enumerate(planned) if each.stage != "dynamics"}
-    first = {place: uuid(each, each.before or each.maker, each.structure) for place, each in static.items()}
-    done = finished(first.values(), database)
+    static = {each.name: each for each in planned if each.stage != "dynamics"}
+    first = {name: uuid(each, each.before or each.maker, each.structure) for name, each in static.items()}
+    answers = finished(first.values(), database)
+
+    def falls(material: Material) -> bool:
+        label = label_of(material)
+        unstrained, displaced = relaxed.get(label), answers.get(first.get(f"displaced {label}", ""))
+        known = unstrained is not None and displaced is not None
+        return known and not comes_back(unstrained, displaced, polymorph=material.variant)
+
+    fallen = {label_of(material) for material in materials if falls(material)}
     following = {
-        place: uuid(each, each.maker, cell) if (cell := done.get(first[place])) else ""
-        for place, each in static.items()
-        if each.before
+        name: uuid(each, each.maker, answer["structure"])
+        for name, each in static.items()
+        if each.before and (answer := answers.get(first[name])) and answer["structure"]
     }
-    done |= finished(following.values(), database)
-    uuids = first | following
+    done = answers.keys() | finished(following.values(), database).keys()
+    uuids = first | {name: following.get(name, "") for name, each in static.items() if each.before}
     runs = {str(job.uuid): job.name for job in flow.jobs}
     segments = _segments({uuid: name for uuid, name in runs.items() if name.startswith("dynamics")}, database)
     return [
-        replace(each, done=segments[each.name] if each.stage == "dynamics" else int(uuids[place] in done))
-        for place, each in enumerate(planned)
+        replace(each, done=segments[each.name] if each.stage == "dynamics" else int(uuids[each.name] in done))
+        for each in planned
+        if not (each.before and each.material in fallen)
     ]
 
 

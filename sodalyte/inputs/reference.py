@@ -91,6 +91,22 @@ class Calculation(BaseModel):
 
         return Structure(self.lattice, self.species, self.coordinates)
 
+    def outcome(self) -> dict[str, Any]:
+        """Return what analyses take of the job: :func:`sodalyte.workflows.relaxation.outcome`, resolved."""
+        return {
+            "structure": self.structure(),
+            "energy": self.energy,
+            "stress": self.stress,
+            "forces": self.forces,
+            "state": self.state,
+            "uuid": self.uuid,
+        }
+
+    @property
+    def state(self) -> str:
+        """How the calculation ended, in atomate2's words."""
+        return "successful" if self.converged else "failed"
+
     def task_document(self) -> dict[str, Any]:
         """Return the output document that the job would have stored."""
         from atomate2.ase.schemas import AseStructureTaskDoc, InputDoc, OutputDoc
@@ -110,7 +126,7 @@ class Calculation(BaseModel):
                 elapsed_time=self.seconds,
             ),
             ase_calculator_name=self.calculator,
-            state="successful" if self.converged else "failed",
+            state=self.state,
             is_force_converged=self.converged,
             tags=[self.level, "shipped with sodalyte"],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sodalyte.database.store import OUTPUTS
 from sodalyte.inputs.reference import Calculation, shipped
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobflow import Flow
-    from pymatgen.core import Structure
 
     from sodalyte.database import Database
 
@@ -55,8 +54,8 @@ def seed(database: Database, flow: Flow, *, calculations: Iterable[Calculation] 
 
 def finished(
     uuids: Iterable[str], database: Database | None, *, calculations: Iterable[Calculation] | None = None
-) -> dict[str, Structure | None]:
-    """Return which calculations need not run, with the cells they ended in: in the store, or about to be seeded there.
+) -> dict[str, dict[str, Any]]:
+    """Return what came of the jobs that need not run: those in the store, and those about to be seeded there.
 
     Parameters
     ----------
@@ -64,19 +63,31 @@ def finished(
         None stands for one that has not been made. It is only read.
     calculations
         Instead of those that ship.
+
+    Returns
+    -------
+    dict
+        By uuid, as a resolved :func:`sodalyte.workflows.relaxation.outcome`; all None of what is no calculation.
     """
     from pymatgen.core import Structure
 
     wanted = set(uuids)
     ready = [each for each in (shipped() if calculations is None else calculations) if each.uuid in wanted]
-    cells: dict[str, Structure | None] = {}
+    stored: dict[str, dict[str, Any]] = {}
     if database is not None:
         ready = _never_seeded(database, ready)
         query = {"uuid": {"$in": sorted(wanted)}, OUTCOME: {"$exists": True}}
-        for document in database.collection(OUTPUTS).find(query, {"uuid": 1, "output.structure": 1}):
-            cell = (document.get("output") or {}).get("structure")
-            cells[document["uuid"]] = Structure.from_dict(cell) if cell else None
-    return {each.uuid: each.structure() for each in ready} | cells
+        parts = ("structure", "state", "output.energy", "output.stress", "output.forces")
+        for document in database.collection(OUTPUTS).find(query, {"uuid": 1} | {f"output.{part}": 1 for part in parts}):
+            output = document.get("output") or {}
+            cell, last = output.get("structure"), output.get("output") or {}
+            stored[document["uuid"]] = {
+                "structure": Structure.from_dict(cell) if cell else None,
+                "state": output.get("state"),
+                **{name: last.get(name) for name in ("energy", "stress", "forces")},
+                "uuid": document["uuid"],
+            }
+    return {each.uuid: each.outcome() for each in ready} | stored
 
 
 def _never_seeded(database: Database, calculations: list[Calculation]) -> list[Calculation]:

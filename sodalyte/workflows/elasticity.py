@@ -140,7 +140,7 @@ def release_ions(
     strained_symprec: float,
 ) -> Response:
     """Relax the ions of the strained cells without symmetry, if the unstrained crystal keeps its own, and fit."""
-    stays = keeps_its_symmetry(_reference(subject, relaxed, displaced)).passed
+    stays = comes_back(relaxed, displaced, polymorph=subject["polymorph"])
     calculations: list[Job] = []
     free = {}
     for cell in strained_cells(relaxed["structure"], strains=strains, symprec=symprec):
@@ -167,6 +167,14 @@ def release_ions(
     return Response(replace=Flow([*calculations, fit], output=fit.output))
 
 
+def comes_back(relaxed: dict[str, Any], displaced: dict[str, Any], *, polymorph: str) -> bool:
+    """Tell whether the displaced ions of the unstrained crystal return: where they do not, no strained cell is freed.
+
+    ``relaxed`` and ``displaced`` are resolved :func:`~sodalyte.workflows.relaxation.outcome`.
+    """
+    return keeps_its_symmetry(_reference(polymorph, relaxed, displaced)).passed
+
+
 @job
 def fit_tensor(
     subject: dict[str, Any],
@@ -182,7 +190,7 @@ def fit_tensor(
     return as_output(
         elasticity.elasticity_results(
             Subject(**subject),
-            reference=_reference(subject, reference, displaced),
+            reference=_reference(subject["polymorph"], reference, displaced),
             cells=strained_cells(reference["structure"], strains=strains, symprec=symprec),
             relaxed=_responses(relaxed),
             symmetric=_responses(symmetric),
@@ -200,10 +208,10 @@ def _resting_on(subject: dict[str, Any], calculations: list[Job]) -> dict[str, A
     return subject | {"calculations": [*subject["calculations"], *(calculation.uuid for calculation in calculations)]}
 
 
-def _reference(subject: dict[str, Any], relaxed: dict[str, Any], displaced: dict[str, Any]) -> Reference:
+def _reference(polymorph: str, relaxed: dict[str, Any], displaced: dict[str, Any]) -> Reference:
     return Reference(
         structure=relaxed["structure"],
-        polymorph=subject["polymorph"],
+        polymorph=polymorph,
         response=_response(relaxed),
         displaced=_response(displaced) if displaced["structure"] else None,
     )

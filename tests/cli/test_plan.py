@@ -186,6 +186,16 @@ def test_strained_cells_of_a_relaxed_material_are_those_that_ran(planned, tmp_pa
     assert all(item["finished"] for item in after)
     assert not any(item["note"] for item in after)
     assert len(after) == len(before) > 5
+    displaced = {"name": "displaced Na2S cubic"}
+    with open_database(f"lite://{folder / 'database'}") as database:
+        outputs = database.collection("outputs")
+        energy = outputs.find_one(displaced)["output"]["output"]["energy"]
+        outputs.update_one(displaced, {"$set": {"output.output.energy": energy - 0.1}})
+    fallen = planned("Na2S", "--engine", "einstein", "--recipe", "quick", "--only", "elasticity")["calculations"]
+    assert {item["name"] for item in before} - {item["name"] for item in fallen} == {
+        f"{cell} Na2S cubic"
+        for cell in ("e_xx +0.005", "e_xx -0.005", "e_xx +0.01", "e_xx -0.01", "e_yz +0.005", "e_yz +0.01")
+    }, "of a crystal that falls when displaced no strained cell will be freed"
 
 
 def test_of_dynamics_only_the_segments_that_are_left_cost(plan, planned, tmp_path):

@@ -125,13 +125,14 @@ def test_what_is_finished_is_known_beforehand(flow, computed, address):
     assert list(finished([uuid], None, calculations=[strange])) == []
     found = finished([uuid], None, **shipping)
     assert list(found) == [uuid]
-    assert found[uuid].volume == pytest.approx(crystal("Na2S").structure.volume * 1.03, rel=0.05)
+    assert found[uuid]["structure"].volume == pytest.approx(crystal("Na2S").structure.volume * 1.03, rel=0.05)
+    assert is_converged(found[uuid])
     with open_database(address) as database:
         assert list(finished([uuid], database, **shipping)) == [uuid]
         assert not stored(address), "looking does not seed"
         seed(database, flow, calculations=[computed])
-        cells = finished([uuid], database, **shipping)
-    assert cells[uuid] == found[uuid]
+        again = finished([uuid], database, **shipping)
+    assert again == found
     delete(address, computed)
     with open_database(address) as database:
         assert not finished([uuid], database, **shipping), "it will be computed anew"
