@@ -106,9 +106,10 @@ def forecast(
 
     def falls(material: Material) -> bool:
         label = label_of(material)
-        unstrained, displaced = relaxed.get(label), answers.get(first.get(f"displaced {label}", ""))
-        known = unstrained is not None and displaced is not None
-        return known and not comes_back(unstrained, displaced, polymorph=material.variant)
+        displaced = answers.get(first.get(f"displaced {label}", ""))
+        if label not in relaxed or displaced is None:
+            return False
+        return not comes_back(relaxed[label], displaced, polymorph=material.variant)
 
     fallen = {label_of(material) for material in materials if falls(material)}
     following = {

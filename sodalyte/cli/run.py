@@ -87,6 +87,7 @@ def run(
             notice = _notice(flow, loaded, prepared, chosen, analyses, store)
         obstacle = "--no-compute" if no_compute else _obstacle(prepared)
         if notice and not obstacle:
+            _check_command(prepared)
             typer.echo(notice, err=True)
         summary = local.run(
             flow,
@@ -157,6 +158,20 @@ def _obstacle(engine: Engine) -> str:
     if package is None or find_spec(package):
         return ""
     return f"{package} is not installed here (scripts/install --with {package})"
+
+
+def _check_command(engine: Engine) -> None:
+    """Refuse a command that cannot start the engine before every calculation fails of it in turn."""
+    import os
+
+    from sodalyte.configuration import GPAW_COMMAND
+    from sodalyte.errors import ConfigurationError
+    from sodalyte.inputs.gpaw import Gpaw
+    from sodalyte.inputs.gpaw_checks import check_command
+
+    command = os.environ.get(GPAW_COMMAND)
+    if isinstance(engine, Gpaw) and command and (check := check_command(command)).status == "failed":
+        raise ConfigurationError(f"{check.detail}; {check.advice}")
 
 
 def _as_json(summary: Summary, results: list[Result], page: Path | None) -> str:

@@ -30,12 +30,12 @@ def checks(level: str, command: str | None) -> Iterator[Check]:
     """
     yield _check_gpaw_itself()
     if command:
-        yield _check_command(command)
+        yield check_command(command)
     yield from _check_setups()
     yield _check_shipped(level)
 
 
-def _check_command(command: str) -> Check:
+def check_command(command: str) -> Check:
     """Look for the launcher of a command, and ask the Python at its end for the GPAW that its ranks will have.
 
     Nothing is launched: the login node of a cluster may forbid it.

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from sodalyte import cli
+from sodalyte.configuration import GPAW_COMMAND
 from sodalyte.database import open_database
 from sodalyte.inputs.potential import CHGNet
 
@@ -168,6 +169,19 @@ def test_before_gpaw_computes_its_cost_is_told(sodalyte, tmp_path):
     assert status == 0
     assert "0 jobs ran, 2 were there already" in out
     assert "core hours" not in err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
+def test_a_command_that_cannot_start_gpaw_is_refused_once(sodalyte, monkeypatch, tmp_path):
+    monkeypatch.setenv(GPAW_COMMAND, "/nowhere/mpirun -n 2 python")
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY)
+    status, out, err = sodalyte("run", "Na", "--engine", "gpaw", "--recipe", recipe, "--only", "relaxation")
+    assert (status, out) == (2, "")
+    assert err.count("/nowhere/mpirun of the command") == 1
+    assert f"correct gpaw_command in sodalyte.toml or {GPAW_COMMAND}" in err
+    status, _, err = sodalyte("run", "Na2S", "--engine", "gpaw", "--only", "relaxation")
+    assert status == 0, err
 
 
 def test_help_imports_nothing_heavy():
