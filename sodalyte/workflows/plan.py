@@ -90,7 +90,7 @@ def plan_calculations(
     Parameters
     ----------
     flow
-        The screening of ``materials``; jobs that stand in it once are planned once.
+        The screening of ``materials``, identified (flat, equal jobs merged): what stands in it once is planned once.
     relaxed
         The relaxed cells of materials that have one already, by :func:`~sodalyte.workflows.relaxation.label_of`.
     """
@@ -111,7 +111,7 @@ def plan_calculations(
 
 def _in(flow: Flow, own: dict[str, str]) -> Iterator[Planned]:
     """Yield the calculations that stand in the flow: those that start from a structure."""
-    for job, _ in flow.iterflow():
+    for job in flow.jobs:
         if job.maker is not None and job.function_args and isinstance(job.function_args[0], Structure):
             stage = "relaxation" if job.name in own else "competing phase"
             yield Planned(job.name, own.get(job.name, ""), stage, job.function_args[0], job.maker)

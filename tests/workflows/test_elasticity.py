@@ -217,7 +217,7 @@ def test_a_cell_without_symmetry_is_relaxed_once():
 def test_the_plan_knows_what_a_relaxed_crystal_will_ask_for():
     salt = Material(formula="CsCl", polymorph="cubic", structure=SALT, source="none")
     start = conventional(SALT)
-    flow = screen([salt], engine=SoftMode(), recipe=Recipe.paper(), analyses=["elasticity"])
+    flow = identify(screen([salt], engine=SoftMode(), recipe=Recipe.paper(), analyses=["elasticity"]))
     _, *planned = plan_calculations(
         flow,
         [salt],
