@@ -1,4 +1,4 @@
-"""Writes the tables of docs/calibration.md from the calibration that ships.
+"""Writes the tables and the picture of docs/calibration.md from the calibration that ships.
 
     python benchmarks/calibration_page.py
 
@@ -12,18 +12,24 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from sodalyte.analysis.figures import render
 from sodalyte.analysis.figures.notation import formula, unit_symbol
 from sodalyte.analysis.results import SYMMETRIC
 from sodalyte.report import calibration, known_errors, side_by_side
 from sodalyte.report.cases import property_label
+from sodalyte.report.windows import windows_picture
 
 PAGE = Path(__file__).parent.parent / "docs" / "calibration.md"
+PICTURE = PAGE.parent / "images" / "windows.svg"
+ELECTROLYTES = ("Na3SbS4", "Na3PS4")
 REASON_LENGTH = 120
 
 
 def document() -> None:
-    """Write the tables of the page anew."""
+    """Write the tables of the page, and its picture, anew."""
     PAGE.write_text(renewed(PAGE.read_text()))
+    picture = windows_picture(calibration.shipped(), wanted=lambda material, _: material in ELECTROLYTES)
+    PICTURE.write_bytes(render(picture, "svg"))
 
 
 def renewed(page: str) -> str:
@@ -90,7 +96,7 @@ def _reproduction() -> str:
 def _claims() -> str:
     """Write for each claim of the paper who reproduces it, who does not, and who has no number."""
     lines = []
-    for material in ("Na3SbS4", "Na3PS4"):
+    for material in ELECTROLYTES:
         for what, names, tolerance, words in CLAIMS:
             tables = side_by_side.side_by_side(
                 calibration.shipped(),

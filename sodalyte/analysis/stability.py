@@ -20,7 +20,7 @@ from sodalyte.analysis.results import Guard, Result, Subject, judge
 from sodalyte.analysis.voltage import HULL_TOLERANCE, SodiumSystem, Window, customary_formula, decomposition, staircase
 from sodalyte.inputs.recipe import Stability
 
-__all__ = ["METASTABILITY_LIMIT", "Phase", "stability_results"]
+__all__ = ["METASTABILITY_LIMIT", "ON_THE_HULL", "Phase", "stability_results"]
 
 METASTABILITY_LIMIT = 0.03
 """Energy above the hull, eV/atom, up to which a material is lowered to the hull for its window.
@@ -29,6 +29,9 @@ Conductors in use lie that high (Li10GeP2S12, 25 meV/atom: Ong et al., Energy En
 10.1039/c2ee23355j), and it is one standard error of a PBE reaction energy (24 meV/atom: Hautier et al., Phys. Rev. B
 85, 155208 (2012), 10.1103/PhysRevB.85.155208). A phase further up is not the one that the window would be about.
 """
+
+ON_THE_HULL = "on the hull"
+"""The guard that fails where a window is that of the material lowered to the hull."""
 
 _PROPERTIES = {
     "e_above_hull": "eV/atom",
@@ -202,12 +205,12 @@ def _hull_guard(window: Window, products: dict[str, float]) -> Guard:
     above = f"{1000 * window.e_above_hull:.0f} meV/atom above the hull, relative to {into}"
     if window.e_above_hull > METASTABILITY_LIMIT:
         return verdict(
-            "on the hull",
+            ON_THE_HULL,
             passed=False,
             no=f"{above}: unstable beyond the {1000 * METASTABILITY_LIMIT:.0f} meV/atom up to which a window is given",
         )
     return verdict(
-        "on the hull",
+        ON_THE_HULL,
         window.e_above_hull <= HULL_TOLERANCE,
         yes=f"{1000 * window.decomposition_energy:.0f} meV/atom relative to other compositions",
         no=f"{above}; the window is that of the material lowered to the hull",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -45,6 +46,9 @@ def compare(
             "engine's name, such as gpaw. Not given: the best of each row.",
         ),
     ] = None,
+    windows: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the windows too; FILE ends in .svg or .pdf.")
+    ] = None,
     database: DatabaseOption = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
@@ -61,7 +65,10 @@ def compare(
     uri = database_uri(database, folder)
     answers = [*_stored(uri, required=uri != f"lite://{folder / 'database'}"), *shipped()]
     names = _known(properties, answers) if properties else [*CALIBRATED]
-    tables = side_by_side(answers, properties=names, wanted=_wanted(materials, answers), to=to)
+    wanted = _wanted(materials, answers)
+    tables = side_by_side(answers, properties=names, wanted=wanted, to=to)
+    if windows is not None:
+        _draw(windows, answers, wanted)
     if json:
         typer.echo(_as_json(tables))
     else:
@@ -70,8 +77,6 @@ def compare(
 
 def _stored(uri: str, *, required: bool) -> list[Answer]:
     """Return what the store answers; nothing where none is required and none has been made yet."""
-    from pathlib import Path
-
     from sodalyte.database import find, open_database
     from sodalyte.report.calibration import Answer, expanded
 
@@ -116,6 +121,21 @@ def _wanted(materials: list[str] | None, answers: list[Answer]) -> Callable[[str
         return bool(polymorphs) and (polymorph is None or None in polymorphs or polymorph in polymorphs)
 
     return wanted
+
+
+def _draw(path: Path, answers: list[Answer], wanted: Callable[[str, str | None], bool]) -> None:
+    from sodalyte.analysis.figures import render
+    from sodalyte.errors import UsageError, WorkspaceError
+    from sodalyte.report.windows import windows_picture
+
+    formats: dict[str, Literal["svg", "pdf"]] = {".svg": "svg", ".pdf": "pdf"}
+    if path.suffix not in formats:
+        raise UsageError(f"--windows: {path} is not drawn; name a file that ends in .svg or .pdf")
+    drawn = render(windows_picture(answers, wanted=wanted), formats[path.suffix])
+    try:
+        path.write_bytes(drawn)
+    except OSError as error:
+        raise WorkspaceError(f"--windows: {path} cannot be written ({error.strerror}); name another file") from error
 
 
 def _as_json(tables: tuple[Table, ...]) -> str:

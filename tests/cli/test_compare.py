@@ -90,6 +90,15 @@ def test_without_a_store_there_is_what_ships(sodalyte, monkeypatch) -> None:
     assert "25.3" in [number["text"] for number in numbers(out)]  # Deng et al. 2016
 
 
+def test_windows_are_drawn(sodalyte, stored, tmp_path) -> None:
+    for suffix, begin in ((".svg", b"<?xml"), (".pdf", b"%PDF")):
+        path = tmp_path / f"windows{suffix}"
+        status, out, err = sodalyte("compare", "Na3SbS4", "--property", "window_width", "--windows", path)
+        assert status == 0, err
+        assert "window_width" in out
+        assert path.read_bytes().startswith(begin)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -97,6 +106,9 @@ def test_without_a_store_there_is_what_ships(sodalyte, monkeypatch) -> None:
         (["--to", "nobody"], "names no source"),
         (["Na3SbS5"], "not in the library"),
         (["--database", "lite://nowhere"], "nowhere"),
+        (["--windows", "windows.jpg"], "ends in .svg or .pdf"),
+        (["--windows", "nowhere/windows.svg"], "cannot be written"),
+        (["NaSbS2", "--windows", "windows.svg"], "nothing to draw"),
     ],
 )
 def test_wrong_usage_is_one_sentence(sodalyte, monkeypatch, arguments, words) -> None:

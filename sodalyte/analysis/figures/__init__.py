@@ -6,9 +6,11 @@ from sodalyte.analysis.figures.decomposition import decomposition_figure
 from sodalyte.analysis.figures.elasticity import elasticity_figure, has_moduli
 from sodalyte.analysis.figures.msd import msd_figure
 from sodalyte.analysis.figures.style import Sample, material_styles, render
+from sodalyte.analysis.figures.windows import Window, windows_figure
 
 __all__ = [
     "Sample",
+    "Window",
     "arrhenius_figure",
     "cells_figure",
     "decomposition_figure",
@@ -17,4 +19,5 @@ __all__ = [
     "material_styles",
     "msd_figure",
     "render",
+    "windows_figure",
 ]
