@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sodalyte.inputs.ase_relaxation import PotentialRelaxMaker
 
 PHASES = ("NaP", "NaSb", "NaP5", "Sb2S3_exp", "P_black_exp", "S_alpha_Fddd_exp", "P4S10", "Na3P11", "P4S3", "NaP7")
-DISPLACED = ("Na3SbS4_t", "Na3PS4_t")
+DISPLACED = ("Na3SbS4_t", "Na3PS4_t", "Na3SbS4_c", "Na3PS4_c")
 
 
 def main() -> None:

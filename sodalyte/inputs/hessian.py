@@ -26,7 +26,8 @@ _BONDED = 3.0  # angstrom
 _SOFTEST = 0.3  # eV/angstrom^2
 _DISPLACEMENT = 1e-3  # angstrom
 _LARGEST_STRAIN = 0.02  # of a step
-_STALE = 0.05  # strain of the cell since the Hessian was made
+_STRAINED = 0.05  # strain of the cell since the Hessian was made, from which on it is stale
+_MOVED = 0.4  # angstrom, by an ion, likewise
 
 
 class Springs(Calculator):  # type: ignore[misc]
@@ -116,8 +117,9 @@ class GuidedBFGS(BFGS):  # type: ignore[misc]
     """BFGS that starts from a guess of the Hessian instead of equal curvatures.
 
     A step strains the cell by 2 % at most. ASE's limit of 0.2 angstrom counts a strain once for each atom, so that
-    cells of 60 atoms would grow by 0.3 % a step. When the cell has strained by 5 %, the guess is made anew from there:
-    how a strain pulls at the bonds of molecules that move apart is not what it was in the first cell.
+    cells of 60 atoms would grow by 0.3 % a step. When the cell has strained by 5 % or an ion has moved by 0.4 angstrom,
+    the guess is made anew from there: how a strain pulls at the bonds of molecules that move apart is not what it was
+    in the first cell, and the bonds of a tetrahedron that has turned point elsewhere.
 
     Parameters
     ----------
@@ -137,13 +139,23 @@ class GuidedBFGS(BFGS):  # type: ignore[misc]
         """Make the guess, also where the optimiser starts anew."""
         super().initialize()
         self.H0 = self._guess(self.atoms.atoms if self._moves_cell else self.atoms)
+        self._made_at = self.atoms.get_positions().copy()
 
     def step(self, gradient: NDArray[np.float64] | None = None) -> None:
-        """Take a step; start anew from where it leads if the cell has changed much since the Hessian was made."""
+        """Take a step; start anew from where it leads if that is far from where the Hessian was made."""
         super().step(gradient)
-        if self._moves_cell and np.linalg.norm(self.atoms.deform_grad() - np.eye(3), axis=1).max() > _STALE:
-            self.atoms.orig_cell = self.atoms.atoms.cell.array
+        if self._has_left():
+            if self._moves_cell:
+                self.atoms.orig_cell = self.atoms.atoms.cell.array
             self.initialize()
+
+    def _has_left(self) -> bool:
+        """Tell whether cell or ions are far from where the Hessian was made."""
+        moved = np.linalg.norm(self.atoms.get_positions() - self._made_at, axis=1)
+        if not self._moves_cell:
+            return bool(moved.max() > _MOVED)
+        strained = np.linalg.norm(self.atoms.deform_grad() - np.eye(3), axis=1)
+        return bool(moved[:-3].max() > _MOVED or strained.max() > _STRAINED)
 
     def determine_step(self, dpos: NDArray[np.float64], steplengths: Any) -> NDArray[np.float64]:  # noqa: ARG002
         """Shorten a step that moves an atom or strains the cell too far."""

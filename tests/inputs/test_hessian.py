@@ -121,6 +121,25 @@ def test_the_hessian_is_made_anew_when_the_cell_has_strained_by_a_twentieth():
     assert atoms.get_distance(0, 1) == pytest.approx(2.05, abs=0.001)
 
 
+@pytest.mark.parametrize("cell", [False, True])
+def test_the_hessian_is_made_anew_when_an_ion_has_moved_far(crystal, cell):
+    """An ion that falls off its site ends where the springs of its start say nothing."""
+    atoms = crystal.copy()
+    atoms.positions[3] += [0.7, 0.0, 0.7]
+    atoms.calc = EinsteinCalculator(crystal)
+    places = []
+
+    def guess(now):
+        places.append(now.get_scaled_positions()[3] @ crystal.cell.array)
+        return 5 * np.eye(24 + 9 * cell)
+
+    assert GuidedBFGS(FrechetCellFilter(atoms) if cell else atoms, guess=guess, logfile=None).run(fmax=1e-3, steps=100)
+    moved = [np.linalg.norm(b - a) for a, b in pairwise(places)]
+    assert len(moved) >= 1
+    assert all(0.4 < distance < 0.6 for distance in moved)
+    assert atoms.get_scaled_positions()[3] == pytest.approx(crystal.get_scaled_positions()[3], abs=1e-3)
+
+
 def test_with_the_right_hessian_a_harmonic_crystal_relaxes_at_once(crystal):
     def harmonic(_):
         return hessian(crystal, EinsteinCalculator(crystal), cell=True)
