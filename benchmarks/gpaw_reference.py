@@ -31,6 +31,7 @@ from sodalyte.inputs.reference import Calculation, read, write
 from sodalyte.launchers import local
 from sodalyte.launchers.execution import OUTCOME
 from sodalyte.launchers.identity import identify
+from sodalyte.progress import in_words
 from sodalyte.structures import crystal, load, reduced
 from sodalyte.workflows import screen
 from sodalyte.workflows.relaxation import label_of
@@ -95,8 +96,9 @@ def compute(workspace: Path, workers: int = 1) -> None:
 def show(event: local.Event) -> None:
     """Print an event."""
     now = datetime.now().astimezone().isoformat(timespec="seconds")
-    what = f"{event.kind:8s} {event.task.name} {event.task.uuid}"
-    print(now, what, f"{event.seconds:.0f} s" if event.seconds else "", event.error, flush=True)
+    seconds = f"{event.seconds:.0f} s" if event.seconds else ""
+    said = event.error or in_words(event.progress)
+    print(now, f"{event.kind:8s}", event.task.name, event.task.uuid, seconds, said, flush=True)
 
 
 def export(workspace: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sodalyte.cli.query import _literal
 from sodalyte.cli.status import sentence_of, states_table
 from sodalyte.errors import DatabaseError, UsageError
+from sodalyte.progress import in_words
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -233,7 +234,7 @@ def _cells(snapshot: Snapshot, run: Running) -> tuple[str, ...]:
     return (
         run.name,
         _where(run),
-        f"{progress.get('step', '')}/{progress['of']}" if "of" in progress else str(progress.get("step", "")),
+        in_words(progress),
         _number(progress.get("temperature"), ".0f"),
         _number(progress.get("ps_per_day"), ".3g"),
         "" if left is None else _duration(left),

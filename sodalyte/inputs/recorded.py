@@ -12,6 +12,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from sodalyte.errors import StoppedError
 from sodalyte.interruption import stop_requested, time_left
+from sodalyte.progress import tell_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ class RecordedCalculator(Calculator):  # type: ignore[misc]
         Returns energy (eV), forces (eV/angstrom) and stress (eV/angstrom^3, Voigt) of a configuration.
     path
         One JSON document per line and configuration, each written before it is used; a torn last line does not count.
+        Beside it stands how far the calculation is (:mod:`sodalyte.progress`).
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress"]
@@ -96,6 +98,8 @@ class RecordedCalculator(Calculator):  # type: ignore[misc]
             file.write(f"{json.dumps(record)}\n")
             file.flush()
             os.fsync(file.fileno())
+        largest = float(np.linalg.norm(record["forces"], axis=1).max())
+        tell_progress(self._path.parent, step=len(self._records), max_force=largest)
         return record
 
 

@@ -16,14 +16,17 @@ from typing import Any, Literal
 from jobflow import Flow, Job
 
 from sodalyte.database import Database, open_database
+from sodalyte.launchers.execution import run_folder
 from sodalyte.launchers.outcomes import Outcome, finished_outcomes
 from sodalyte.launchers.pool import Worker
 from sodalyte.launchers.schedule import Schedule, Task
+from sodalyte.progress import read_progress
 
 _MAX_TRIES = 5
 _LOOKUP = 500
 _SHORT = 0.02
 _RETRY = 1.0  # s, after which a task that another launcher is running is looked at again
+_LOOK = 2.0  # s, after which it is seen again how far running tasks are
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,16 @@ class Event:
     """Something that happened to a job: for progress displays.
 
     ``seconds`` is the time a finished job took; ``error`` says in a line why one failed, or that another launcher is
-    running it: it is then held.
+    running it: it is then held; ``progress`` says how far a running one is (:mod:`sodalyte.progress`).
     """
 
-    kind: Literal["reused", "started", "finished", "failed", "retried", "held", "missing"]
+    kind: Literal["reused", "started", "running", "finished", "failed", "retried", "held", "missing"]
     task: Task
     finished: int
     total: int
     seconds: float = 0.0
     error: str = ""
+    progress: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ def run(
     compute
         Without it only what is no calculation runs; calculations that are not finished in the store are missing.
     on_event
-        Called for every job that is reused, starts, finishes, fails, is retried, held by another launcher, or missing.
+        Called for every job that is reused, starts, has made a step, finishes, fails, is retried, held by another
+        launcher, or missing.
 
     Raises
     ------
@@ -137,6 +142,8 @@ class _Run:
         self._held: list[Task] = []
         self._look_again = 0.0
         self._told: set[str] = set()
+        self._next_look = 0.0
+        self._seen: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def drive(self, pool: list[Worker]) -> Summary:
         while True:
@@ -148,9 +155,10 @@ class _Run:
                         self._report("started", task)
             if not self._schedule.unfinished:
                 break
-            patience = max(0.0, self._look_again - time.monotonic()) if self._held else None
+            patience = min(_LOOK, max(0.0, self._look_again - time.monotonic())) if self._held else _LOOK
             for link in wait([worker.link for worker in pool], timeout=patience):
                 self._attend(next(worker for worker in pool if worker.link is link))
+            self._look_at_running(pool)
         self._summary.not_run = self._schedule.not_run
         return self._summary
 
@@ -218,6 +226,20 @@ class _Run:
             while self._held:
                 self._schedule.put_back(self._held.pop(0))
 
+    def _look_at_running(self, pool: list[Worker]) -> None:
+        """Report the steps of running tasks that tell of them."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK
+        before, self._seen = self._seen, {}
+        for task in (worker.tasks[0] for worker in pool if worker.tasks):
+            began, told = before.get(task.uuid, (now, {}))
+            progress = read_progress(run_folder(self._root, task.uuid, task.index), seconds=now - began)
+            self._seen[task.uuid] = began, progress
+            if progress.get("step") != told.get("step"):
+                self._report("running", task, progress=progress)
+
     def _succeed(self, task: Task, outcome: Outcome) -> None:
         self._summary.uuids.add(task.uuid)
         self._schedule.succeed(task, outcome)
@@ -245,5 +267,5 @@ class _Run:
         self._schedule.fail(task)
         self._report("failed", task, error=error)
 
-    def _report(self, kind: Any, task: Task, *, seconds: float = 0.0, error: str = "") -> None:
-        self._on_event(Event(kind, task, self._schedule.finished, self._schedule.total, seconds, error))
+    def _report(self, kind: Any, task: Task, **more: Any) -> None:
+        self._on_event(Event(kind, task, self._schedule.finished, self._schedule.total, **more))

@@ -11,6 +11,7 @@ from jobflow import Flow, Maker, Response, job
 
 from sodalyte import interruption
 from sodalyte.errors import CalculationError, OutOfMemoryError, StoppedError
+from sodalyte.progress import tell_progress
 
 
 @job
@@ -36,6 +37,14 @@ def grow(number, *, limit):
     following = add(number, 1)
     rest = grow(following.output, limit=limit)
     return Response(replace=Flow([following, rest], output=rest.output))
+
+
+@job
+def tell_steps(number, *, seconds):
+    """Say after each of some steps how far it is."""
+    for step in range(1, number + 1):
+        tell_progress(Path.cwd(), step=step, max_force=0.1 / step)
+        time.sleep(seconds)
 
 
 @job

@@ -10,6 +10,7 @@ from ase.optimize import BFGS
 from sodalyte import interruption
 from sodalyte.errors import StoppedError
 from sodalyte.inputs.recorded import RecordedCalculator
+from sodalyte.progress import read_progress
 
 
 class Computer:
@@ -52,6 +53,17 @@ def test_a_killed_relaxation_goes_on_and_ends_where_the_undisturbed_one_does(und
     assert rest.calls == total - 5
     assert np.array_equal(atoms.positions, expected.positions)
     assert np.array_equal(atoms.cell.array, expected.cell.array)
+
+
+def test_how_far_it_is_stands_in_its_folder(tmp_path):
+    """Also for a relaxation that goes on: its steps are counted from the first."""
+    for fatal in (4, 3):
+        with pytest.raises(KeyboardInterrupt):
+            relax(Computer(fatal=fatal), tmp_path / "steps.jsonl")
+    steps = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
+    progress = read_progress(tmp_path, seconds=1.0)
+    assert progress["step"] == len(steps) == 5
+    assert progress["max_force"] == pytest.approx(np.linalg.norm(steps[-1]["forces"], axis=1).max())
 
 
 def test_a_line_torn_by_a_kill_is_computed_again(undisturbed, tmp_path):

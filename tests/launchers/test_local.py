@@ -20,6 +20,7 @@ from trivial import (
     path_of_a_program,
     replaced_by_failure,
     stop_everything,
+    tell_steps,
 )
 
 from sodalyte.database import open_database
@@ -196,6 +197,17 @@ def test_what_another_launcher_is_running_is_left_to_it_while_it_lives(launch, t
     summary = launch(flow, workers=1, on_event=look)
     other.join()
     assert (summary.ran, seen) == (ran, kinds)
+
+
+def test_of_a_job_that_tells_its_steps_it_is_seen_how_far_it_is(launch):
+    seen = []
+    assert launch(Flow([tell_steps(3, seconds=3.0), add(1, 2)]), on_event=seen.append).succeeded
+    running = [event for event in seen if event.kind == "running"]
+    steps = [event.progress["step"] for event in running]
+    assert steps == sorted(set(steps)), "each step once"
+    assert steps[-1] == 3
+    assert running[-1].progress["max_force"] == pytest.approx(0.1 / 3)
+    assert {event.task.name for event in running} == {"tell_steps"}
 
 
 def execute(uri, root, job):

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sodalyte import interruption
 from sodalyte.errors import DatabaseError, SodalyteError
 from sodalyte.launchers.fireworks.child import Child
-from sodalyte.launchers.fireworks.progress import read_progress
 from sodalyte.launchers.fireworks.records import Pilot
 from sodalyte.launchers.fireworks.settings import Settings
 from sodalyte.launchers.memory import oom_kills
 from sodalyte.launchers.orphans import OWNER, end_orphans
 from sodalyte.launchers.policy import Room
+from sodalyte.progress import read_progress
 
 if TYPE_CHECKING:
     from sodalyte.database import Database

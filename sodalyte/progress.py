@@ -1,20 +1,45 @@
-"""How far a running job is, from what it leaves in its run folder."""
+"""How far a running job is: told by it in its run folder, and read there by who launched it."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 FILE = "progress.json"
-"""File in which a job may say how far it is: one flat JSON object, replaced as a whole."""
+"""One flat JSON object, replaced as a whole."""
 
 _TAIL = 4000
 _DYNAMICS_STEP = re.compile(r"^\s*(\d+) T=\s*([\d.]+)", re.MULTILINE)
 _IONIC_STEP = re.compile(r"^\s*(\d+) F=", re.MULTILINE)
 _TAG = re.compile(r"^\s*(NSW|POTIM)\s*=\s*([\d.]+)", re.MULTILINE)
+
+
+def tell_progress(folder: Path, **progress: float) -> None:
+    """Say how far the job is that runs in ``folder``: ``step``, ``max_force`` (eV/angstrom) or what else it knows."""
+    new = folder / f"{FILE}.new"
+    with suppress(OSError):
+        new.write_text(json.dumps(progress))
+        new.replace(folder / FILE)
+
+
+def in_words(progress: Mapping[str, Any]) -> str:
+    """Write how many steps a job has made, of how many, and how large the largest force still is.
+
+    >>> in_words({"step": 40, "of": 2000}), in_words({"step": 7, "max_force": 0.0251}), in_words({})
+    ('40/2000', '7 (25 meV/Å)', '')
+    """
+    step, steps, force = (progress.get(name) for name in ("step", "of", "max_force"))
+    words = "" if step is None else str(step)
+    if steps is not None:
+        words += f"/{steps}"
+    if isinstance(force, int | float):
+        words += f" ({1000 * force:.2g} meV/Å)"
+    return words
 
 
 def read_progress(folder: Path, *, seconds: float) -> dict[str, Any]:
@@ -26,10 +51,10 @@ def read_progress(folder: Path, *, seconds: float) -> dict[str, Any]:
         Since the job began.
     """
     try:
-        told: dict[str, Any] = json.loads((folder / FILE).read_text())
+        told = json.loads((folder / FILE).read_text())
     except (OSError, ValueError):
-        return _of_vasp(folder, seconds)
-    return told
+        told = None
+    return told if isinstance(told, dict) else _of_vasp(folder, seconds)
 
 
 def _of_vasp(folder: Path, seconds: float) -> dict[str, Any]:
