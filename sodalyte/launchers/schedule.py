@@ -79,7 +79,7 @@ class Schedule:
         self._failed: set[str] = set()
         self._stopped: set[str] = set()
         self._seen: set[tuple[str, int]] = set()
-        self._ready: list[tuple[int, int, Task]] = []
+        self._ready: list[tuple[int, bool, int, Task]] = []
         self._order = itertools.count()
         self._outstanding: dict[str, int] = defaultdict(int)
         self._children: dict[str, list[Task]] = defaultdict(list)
@@ -112,8 +112,8 @@ class Schedule:
                 self._finish(task)
 
     def pop(self) -> Task | None:
-        """Return the ready task of highest priority, first come first served, or None."""
-        return heapq.heappop(self._ready)[2] if self._ready else None
+        """Return the ready task of highest priority, or None; of equals, first what is no calculation: it is short."""
+        return heapq.heappop(self._ready)[-1] if self._ready else None
 
     @property
     def n_ready(self) -> int:
@@ -122,11 +122,11 @@ class Schedule:
 
     def waiting(self, limit: int) -> list[str]:
         """Return the uuids of up to ``limit`` ready tasks, in no particular order."""
-        return [task.uuid for _, _, task in self._ready[:limit]]
+        return [task.uuid for *_, task in self._ready[:limit]]
 
     def put_back(self, task: Task) -> None:
         """Return a task that was popped but not run."""
-        heapq.heappush(self._ready, (-task.priority, next(self._order), task))
+        heapq.heappush(self._ready, (-task.priority, task.computes, next(self._order), task))
 
     @property
     def unfinished(self) -> bool:

@@ -224,6 +224,16 @@ def test_higher_priority_goes_first(launch, tmp_path):
     assert log.read_text().split()[1] == "3"
 
 
+def test_what_interprets_goes_before_calculations_that_wait(launch):
+    """The answer for the first of two materials does not wait for the calculations of the second."""
+    seen = []
+    calculations = [Multiply(name=f"calculation {number}", factor=number).make(1) for number in range(4)]
+    interprets = add(calculations[0].output, 1)
+    launch(Flow([*calculations, interprets]), workers=1, on_event=seen.append)
+    finished = [event.task.name for event in seen if event.kind == "finished"]
+    assert finished == ["calculation 0", "add", "calculation 1", "calculation 2", "calculation 3"]
+
+
 @pytest.mark.parametrize("path", ["/my/modules", ""])
 def test_programs_that_jobs_start_see_the_users_pythonpath(launch, uri, monkeypatch, path):
     """Not the worker's, with which another Python's packages would come from the wrong place."""
