@@ -6,8 +6,9 @@
 
 It runs what ``sodalyte run Na3SbS4 Na3PS4 Na3SbS4_c Na3PS4_c Na2S --only stability,elasticity --engine gpaw --recipe
 paper`` runs: relaxations in the order of cost, then strained cells, then polymorphs that windows do without because
-another one of their formula is there. Molecular crystals are relaxed with D3 too. One whole hull is worth more than two
-halves: Na-Sb-S comes before Na-P-S. The moduli of Na2S are a check against published ones.
+another one of their formula is there (a material is held against all of its own). Before these, molecular crystals are
+relaxed with D3 too. One whole hull is worth more than two halves: Na-Sb-S comes before Na-P-S. The moduli of Na2S are a
+check against published ones.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from sodalyte.launchers.identity import identify
 from sodalyte.progress import in_words
 from sodalyte.structures import crystal, load, reduced
 from sodalyte.workflows import screen
-from sodalyte.workflows.relaxation import label_of
 
 ANALYSES = ("relaxation", "stability", "elasticity")
 MOLECULAR = ("S_alpha_Fddd_exp", "P4S10", "P4S3")
@@ -53,17 +53,18 @@ def flow() -> Flow:
     materials = [load(name) for name in MATERIALS]
     plain = screen(materials, engine=engine, recipe=recipe, analyses=ANALYSES)
     whole = identify(Flow([plain, *_with_dispersion(recipe)]))
-    own = {f"relax {label_of(material)}" for material in materials}
+    own = {material.structure.composition.reduced_formula for material in materials}
     known = [(hours, job) for job in whole.jobs if (hours := core_hours_of(job)) is not None]
     there = set()
     for hours, job in sorted(known, key=lambda pair: pair[0]):
         cell = job.function_args[0]
-        first = FIRST if "P" not in cell.symbol_set else 0
         if isinstance(job.maker.potential, GpawD3):
-            job.metadata["priority"] = first + 1
+            job.metadata["priority"] = 0
             continue
-        is_spare = job.name not in own and cell.composition.reduced_formula in there
-        there.add(cell.composition.reduced_formula)
+        first = FIRST if "P" not in cell.symbol_set else 0
+        formula = cell.composition.reduced_formula
+        is_spare = formula in there - own
+        there.add(formula)
         job.metadata["priority"] = -round(100 * hours) if is_spare else first + round(100 / hours)
     return whole
 
