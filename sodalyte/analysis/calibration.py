@@ -10,7 +10,7 @@ import numpy as np
 
 from sodalyte.analysis.results import SYMMETRIC, Result
 
-_ABSOLUTE = ("V", "eV/atom")
+ABSOLUTE = ("V", "eV/atom", "meV/f.u.")
 """Units of quantities that may be zero, so that a relative error says nothing."""
 
 _CONSTANTS = {
@@ -80,13 +80,13 @@ def known_error(cases: Sequence[Case], *, unit: str, refused: Sequence[str] = ()
     Parameters
     ----------
     unit
-        Of the property. Errors of voltages and of energies above the hull stay in it, others are relative.
+        Of the property. Errors stay in it if it is one of :data:`ABSOLUTE`, others are relative.
     refused
         Crystals for which the engine gave no number.
     """
     if not cases:
         return None
-    absolute = unit in _ABSOLUTE
+    absolute = unit in ABSOLUTE
     errors = [case.value - case.reference if absolute else 100 * (case.value / case.reference - 1) for case in cases]
     return KnownError(unit if absolute else "%", tuple(cases), tuple(errors), tuple(refused))
 

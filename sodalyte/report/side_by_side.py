@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from sodalyte.analysis.calibration import ABSOLUTE
 from sodalyte.analysis.figures.notation import quantity
 from sodalyte.analysis.results import SYMMETRIC
 from sodalyte.errors import UsageError, suggestion
@@ -24,9 +25,8 @@ PUBLISHED: dict[str, str] = {
 MAIN_RECIPE = "paper"
 """The recipe of numbers without a note."""
 
-_DECIMALS = {"angstrom": 3, "g/cm^3": 3, "V": 2, "eV/atom": 3, "GPa": 1, "1": 3}
+_DECIMALS = {"angstrom": 3, "g/cm^3": 3, "V": 2, "eV/atom": 3, "GPa": 1, "1": 3, "meV/f.u.": 2}
 _WITHOUT_UNCERTAINTY = ("angstrom", "g/cm^3")
-_ABSOLUTE_ONLY = ("V", "eV/atom")
 _NOT_STATED = "not stated"
 _PUBLISHED_ORDER = [
     ("mp", "PBE"),
@@ -104,7 +104,7 @@ class Table:
     def relative(self, row: Row, number: Number) -> float | None:
         """Give the difference as a percentage of the baseline; none of what can be zero."""
         difference = row.difference(number)
-        if difference is None or self.unit in _ABSOLUTE_ONLY:
+        if difference is None or self.unit in ABSOLUTE:
             return None
         assert row.baseline is not None  # noqa: S101
         return 100 * difference / row.baseline.value if row.baseline.value else None

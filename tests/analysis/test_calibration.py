@@ -24,7 +24,7 @@ def test_errors_are_signed_relative_and_the_largest_is_named() -> None:
     assert error.refused == ("c-Na3PS4",)
 
 
-@pytest.mark.parametrize("unit", ["V", "eV/atom"])
+@pytest.mark.parametrize("unit", ["V", "eV/atom", "meV/f.u."])
 def test_errors_of_what_can_be_zero_stay_in_their_unit(unit) -> None:
     error = known_error([Case("Na3SbS4", 0.014, 0.0, "PBE")], unit=unit)
     assert (error.unit, error.mean) == (unit, 0.014)

@@ -84,6 +84,15 @@ def test_what_ships_has_an_error_for_each_potential_and_survives_writing(tmp_pat
     assert read((tmp_path / "again.jsonl").read_text()) == shipped()
 
 
+def test_every_property_of_what_ships_can_be_quoted_for_every_engine() -> None:
+    results = [each.result for each in shipped()]
+    names = {result.property for result in results}
+    assert {"structural_instability", "bulk_modulus", "C44"} <= names
+    for level in {result.level for result in results}:
+        for name in names:
+            assert sentence(level, name)
+
+
 def test_the_report_of_a_run_quotes_the_known_error_of_its_engine(tmp_path: Path) -> None:
     ours = next(each.result for each in shipped() if each.result.level.startswith("CHGNet"))
     results = [
