@@ -1,6 +1,6 @@
 """What a good start is worth: GPAW's ionic steps from equal curvatures, from springs, and from a potential.
 
-    python benchmarks/preconditioning.py WORKSPACE [PHASE]...    hours; killed at any moment, it goes on
+    python benchmarks/preconditioning.py WORKSPACE [PHASE]...    half an hour of one core; killed, it goes on
 
 "plain" is ASE's BFGS with equal curvatures from the library's cell; "springs" is what the engine does; "chgnet" starts
 from CHGNet's cell and Hessian (--start-from). PBE at 400 eV with a quarter of the paper's density of k-points, which

@@ -69,7 +69,13 @@ def test_an_engine_without_calibration_is_said_to_have_none() -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
-    [(-41.23, "%", "−41 %"), (5.02, "%", "+5.0 %"), (0.0123, "eV/atom", "+12 meV/atom"), (-0.2, "V", "−0.20 V")],
+    [
+        (-41.23, "%", "−41 %"),
+        (5.02, "%", "+5.0 %"),
+        (0.0123, "eV/atom", "+12 meV/atom"),
+        (-0.2, "V", "−0.20 V"),
+        (33.1, "meV/f.u.", "+33 meV/f.u."),
+    ],
 )
 def test_errors_are_written_with_sign_and_unit(value, unit, text) -> None:
     assert signed(value, unit).replace("\xa0", " ") == text
