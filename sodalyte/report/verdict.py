@@ -121,6 +121,8 @@ def ductility(case: Case) -> Clause:
         text = f"its elasticity is refused ({_short(ratio.reason)})"
         if apart is not None and apart.value is not None:
             text += f"; the symmetric answer, apart from it: G/B = {quantity(apart.value, apart.uncertainty)}"
+            if {"reuss", "voigt"} <= apart.data.keys():
+                text += f" by Hill's mean, {apart.data['reuss']:.2f} (Reuss) to {apart.data['voigt']:.2f} (Voigt)"
         return Clause(question, "refused", text)
     number = f"G/B = {quantity(ratio.value, ratio.uncertainty)}"
     ends = [*_interval_95(ratio), *(ratio.data[bound] for bound in ("reuss", "voigt") if bound in ratio.data)]
