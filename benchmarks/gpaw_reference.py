@@ -2,7 +2,8 @@
 
     python benchmarks/gpaw_reference.py compute WORKSPACE [WORKERS]    days; killed, it goes on where it stopped
     python benchmarks/gpaw_reference.py list                           what it will compute, in that order
-    python benchmarks/gpaw_reference.py export WORKSPACE               what is finished, into the file that ships
+    python benchmarks/gpaw_reference.py export WORKSPACE               what is finished, into the file that ships, and
+                                                                       the ionic steps of the rest, beside this file
 
 It runs what ``sodalyte run Na3SbS4 Na3PS4 Na3SbS4_c Na3PS4_c Na2S --only stability,elasticity --engine gpaw --recipe
 paper`` runs: relaxations in the order of cost, then strained cells, then polymorphs that windows do without because
@@ -13,6 +14,7 @@ check against published ones.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -30,8 +32,9 @@ from sodalyte.inputs.gpaw_cost import core_hours, grid_and_kpoints
 from sodalyte.inputs.recipe import Recipe
 from sodalyte.inputs.reference import Calculation, read, write
 from sodalyte.launchers import local
-from sodalyte.launchers.execution import OUTCOME
+from sodalyte.launchers.execution import OUTCOME, run_folder
 from sodalyte.launchers.identity import identify
+from sodalyte.launchers.reference import seed
 from sodalyte.progress import in_words
 from sodalyte.structures import crystal, load, reduced
 from sodalyte.workflows import screen
@@ -40,10 +43,15 @@ ANALYSES = ("relaxation", "stability", "elasticity")
 MOLECULAR = ("S_alpha_Fddd_exp", "P4S10", "P4S3")
 MATERIALS = ("Na3SbS4", "Na3PS4", "Na3SbS4_c", "Na3PS4_c", "Na2S")
 
+STEPS = "ionic_steps-*.jsonl"
+
 FIRST = 100_000
 """Added to the priority of the cells without phosphorus."""
 
 SHIPPED = Path(str(files("sodalyte.inputs"))) / "gpaw_reference.jsonl"
+
+BEGUN = Path(__file__).with_name("gpaw_begun")
+"""Ionic steps of relaxations that take days, a folder for each, so that any machine can go on with them."""
 
 
 def flow() -> Flow:
@@ -85,10 +93,12 @@ def core_hours_of(job: Job) -> float | None:
 
 
 def compute(workspace: Path, workers: int = 1) -> None:
-    """Run the reference set, one line per event."""
-    summary = local.run(
-        flow(), database=f"lite://{workspace / 'database'}", root=workspace / "runs", workers=workers, on_event=show
-    )
+    """Run what does not ship yet, one line per event."""
+    whole, uri = flow(), f"lite://{workspace / 'database'}"
+    with open_database(uri) as database:
+        seed(database, whole)
+    take_up_begun(workspace / "runs")
+    summary = local.run(whole, database=uri, root=workspace / "runs", workers=workers, on_event=show)
     for failure in summary.failures:
         print(f"failed: {failure.name}: {failure.error} (see {failure.traceback})")
     print(f"{summary.ran} ran, {summary.reused} reused, {summary.not_run} not run")
@@ -116,6 +126,26 @@ def export(workspace: Path) -> None:
                 kept.setdefault(document["uuid"], Calculation.from_document(document))
     write(list(kept.values()), SHIPPED)
     print(f"{len(kept)} calculations in {SHIPPED}, {len(kept) - before} of them new")
+    keep_begun(workspace / "runs", finished=set(kept))
+
+
+def keep_begun(runs: Path, *, finished: set[str]) -> None:
+    """Keep the ionic steps of the relaxations in ``runs`` that are not finished, and no others."""
+    for steps in runs.glob(f"*/*-1/{STEPS}"):
+        kept = BEGUN / steps.parent.name.removesuffix("-1") / steps.name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(steps, kept)
+    for folder in BEGUN.glob("*"):
+        if folder.name in finished:
+            shutil.rmtree(folder)
+
+
+def take_up_begun(runs: Path) -> None:
+    """Put the ionic steps that were kept into run folders that have none."""
+    for kept in BEGUN.glob(f"*/{STEPS}"):
+        steps = run_folder(runs, kept.parent.name, 1) / kept.name
+        if not steps.exists():
+            shutil.copy(kept, steps)
 
 
 def main() -> None:

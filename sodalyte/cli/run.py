@@ -64,6 +64,8 @@ def run(
     folder = workspace_path(workspace, create=True)
     uri = database_uri(database, folder)
 
+    from functools import partial
+
     from sodalyte.cli.pages import formulas, write_page
     from sodalyte.cli.progress import Progress
     from sodalyte.configuration import exported, load_configuration
@@ -86,20 +88,22 @@ def run(
             seed(store, flow)
             notice = _notice(flow, loaded, prepared, chosen, analyses, store)
         obstacle = "--no-compute" if no_compute else _obstacle(prepared)
+        launch = partial(local.run, flow, database=uri, root=folder / "runs", workers=workers, on_event=progress.show)
+
+        def answers(summary: Summary) -> tuple[list[Result], Path | None]:
+            with open_database(uri) as store:
+                results = results_of(store, summary.uuids)
+            page = write_page(
+                results, loaded, engine=engine, recipe=chosen, analyses=analyses, reports=folder / "reports"
+            )
+            return results, page
+
         if notice and not obstacle:
             _check_command(prepared)
+            _tell_so_far(*answers(launch(compute=False)), order=formulas(loaded))
             typer.echo(notice, err=True)
-        summary = local.run(
-            flow,
-            database=uri,
-            root=folder / "runs",
-            workers=workers,
-            compute=not obstacle,
-            on_event=progress.show,
-        )
-    with open_database(uri) as store:
-        results = results_of(store, summary.uuids)
-    page = write_page(results, loaded, engine=engine, recipe=chosen, analyses=analyses, reports=folder / "reports")
+        summary = launch(compute=not obstacle)
+    results, page = answers(summary)
     if json:
         typer.echo(_as_json(summary, results, page))
     else:
@@ -187,6 +191,16 @@ def _as_json(summary: Summary, results: list[Result], page: Path | None) -> str:
         "results": [result.model_dump(mode="json") for result in results],
     }
     return json.dumps(answer, indent=2)
+
+
+def _tell_so_far(results: list[Result], page: Path | None, *, order: list[str]) -> None:
+    """Say what can be answered at once, before calculations that take hours."""
+    from sodalyte.report import verdicts
+
+    for sentence in verdicts(results, order=order) if results else ():
+        typer.echo(sentence, err=True)
+    if page:
+        typer.echo(f"that is from what is finished; the report so far is {page}", err=True)
 
 
 def _tell(summary: Summary, results: list[Result], page: Path | None, *, order: list[str], obstacle: str) -> None:

@@ -169,6 +169,23 @@ def test_before_gpaw_computes_its_cost_is_told(sodalyte, tmp_path):
     assert status == 0
     assert "0 jobs ran, 2 were there already" in out
     assert "core hours" not in err
+    assert "the report so far" not in err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
+def test_what_ships_answers_before_gpaw_computes_the_rest(sodalyte, tmp_path):
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY)
+    settings = ("--engine", "gpaw", "--recipe", recipe, "--only", "relaxation", "--workers", "1")
+    sodalyte("run", "Na", *settings)
+    status, out, err = sodalyte("run", "Na", "Na2S", *settings)
+    assert status == 0, err
+    first, later = err.split("1 of 2 calculations are finished")
+    assert "Na (cubic): " in first
+    assert "the report so far is " in first
+    assert "relax Na2S cubic" not in first
+    assert "relax Na2S cubic" in later
+    assert out.startswith("Na (cubic): ")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
