@@ -81,6 +81,8 @@ def stability(case: Case) -> Clause:
     found = {scheme: width for scheme, width in widths.items() if width is not None}
     if not found:
         return Clause(question, "not run", "its electrochemical window was not computed")
+    if len(found) > 1 and (reason := _common_refusal(found.values())):
+        return Clause(question, "refused", f"its window is refused with every correction ({_short(reason)})")
     judged = [_window(case, scheme, width) for scheme, width in found.items()]
     answers = {answer for answer, _ in judged}
     answer: Answer = answers.pop() if len(answers) == 1 else "open"
@@ -148,6 +150,12 @@ def _window(case: Case, scheme: str | None, width: Result) -> tuple[Answer, str]
     if doubt := _doubt(width, number):
         return "open", f"a window {where}{doubt}"
     return "yes", f"stable {where} ({number} wide)"
+
+
+def _common_refusal(widths: Iterable[Result]) -> str | None:
+    """Return the one reason for which all are refused; None if one is not, or if their reasons differ."""
+    reasons = {width.reason if width.value is None else None for width in widths}
+    return reasons.pop() if len(reasons) == 1 else None
 
 
 def _doubt(width: Result, number: str) -> str:

@@ -56,6 +56,15 @@ def test_schemes_that_disagree_leave_the_window_open() -> None:
     assert "polysulfide-charge correction" in clause.text
 
 
+def test_what_refuses_every_scheme_is_said_once() -> None:
+    both = [result("window_width", "missing phase P4S3", scheme=scheme) for scheme in ("mp2020", "polysulfide_charge")]
+    clause = stability(case(*both))
+    assert clause.answer == "refused"
+    assert clause.text == "its window is refused with every correction (missing phase P4S3)"
+    other = result("window_width", "missing phase NaP7", scheme="polysulfide_charge")
+    assert stability(case(both[0], other)).text.count("its window is refused") == 2
+
+
 def moving(temperature: float) -> Result:
     return result("diffusivity", value=2e-5, uncertainty=5e-6, temperature=temperature)
 
