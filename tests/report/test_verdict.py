@@ -38,7 +38,11 @@ def window(value: float, *, hull: float = 0.0, scheme: str = "mp2020", **fields:
         (window(0.5), "open", "of unknown uncertainty"),
         (window(0.0, uncertainty=0.05), "no", "without a stable window"),
         (window(0.5, uncertainty=0.1, hull=0.014), "open", "metastable, with a window from 1.80 to 2.30 V if lowered"),
-        ([result("window_width", "missing phase Na2S5", scheme="mp2020")], "refused", "missing phase Na2S5"),
+        (
+            [result("window_width", "missing phase Na2S5", scheme="mp2020")],
+            "refused",
+            "(MP2020 correction: missing phase Na2S5)",
+        ),
         ([], "not run", "not computed"),
     ],
 )
