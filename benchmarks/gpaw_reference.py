@@ -51,7 +51,7 @@ FIRST = 100_000
 SHIPPED = Path(str(files("sodalyte.inputs"))) / "gpaw_reference.jsonl"
 
 BEGUN = Path(__file__).with_name("gpaw_begun")
-"""Ionic steps of relaxations that take days, a folder for each, so that any machine can go on with them."""
+"""Ionic steps of relaxations that are begun, a folder for each, so that any machine can go on with them."""
 
 
 def flow() -> Flow:
