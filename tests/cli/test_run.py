@@ -10,6 +10,10 @@ from sodalyte.configuration import GPAW_COMMAND
 from sodalyte.database import open_database
 from sodalyte.inputs.potential import CHGNet
 
+needs_gpaw = pytest.mark.skipif(
+    importlib.util.find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw"
+)
+
 BROKEN = "data_x\n_cell_length_a 5\nloop_\n_atom_site_label\n"
 DISORDERED = """data_x
 _symmetry_space_group_name_H-M 'P 1'
@@ -157,7 +161,7 @@ def test_without_gpaw_what_ships_is_used_and_the_way_to_the_rest_is_told(sodalyt
     assert "core hours" not in err
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
+@needs_gpaw
 def test_before_gpaw_computes_its_cost_is_told(sodalyte, tmp_path):
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(TINY)
@@ -172,7 +176,7 @@ def test_before_gpaw_computes_its_cost_is_told(sodalyte, tmp_path):
     assert "the report so far" not in err
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
+@needs_gpaw
 def test_what_ships_answers_before_gpaw_computes_the_rest(sodalyte, tmp_path):
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(TINY)
@@ -188,7 +192,7 @@ def test_what_ships_answers_before_gpaw_computes_the_rest(sodalyte, tmp_path):
     assert out.startswith("Na (cubic): ")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
+@needs_gpaw
 def test_a_command_that_cannot_start_gpaw_is_refused_once(sodalyte, monkeypatch, tmp_path):
     monkeypatch.setenv(GPAW_COMMAND, "/nowhere/mpirun -n 2 python")
     recipe = tmp_path / "tiny.toml"
