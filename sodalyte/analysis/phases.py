@@ -72,12 +72,20 @@ def admit(
     *,
     level: str,
     required_ids: Collection[str] = (),
+    optional_ids: Collection[str] = (),
     known_gaps: Sequence[str] = (),
 ) -> tuple[list[Phase], tuple[Guard, ...]]:
     """Choose the phases that may enter the hull of a material, and say what is wrong with the others.
 
     Of elemental sodium only the body-centred cubic phase is admitted, the reference of the voltage; databases also
     hold a hypothetical alpha-Mn-type cell that PBE puts 12 meV/atom lower.
+
+    Parameters
+    ----------
+    required_ids
+        Phases without which the hull is refused.
+    optional_ids
+        Phases that are named where they are missing: a lower polymorph moves the limits of a window.
 
     Returns
     -------
@@ -89,8 +97,8 @@ def admit(
     known = {phase.id: phase for phase in (*phases, material)}
     elements = set(material.structure.elements)
     relevant = [known[name] for name in sorted(known) if set(known[name].structure.elements) <= elements]
-    missing = set(required_ids) - set(known)
-    required = missing | {material.id}
+    missing = {*required_ids, *optional_ids} - set(known)
+    required = {material.id, *(missing & set(required_ids))}
     required |= {phase.id for phase in relevant if phase.id in required_ids}
     faults = dict.fromkeys(missing, "missing")
     faults |= {phase.id: fault for phase in relevant if (fault := _fault(phase))}

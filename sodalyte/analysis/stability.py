@@ -51,6 +51,7 @@ def stability_results(
     settings: Stability,
     schemes: Sequence[Scheme] = ("mp2020", "polysulfide_charge"),
     required_ids: Collection[str] = (),
+    optional_ids: Collection[str] = (),
     known_gaps: Sequence[str] = (),
     seed: int = 0,
 ) -> list[Result]:
@@ -72,6 +73,8 @@ def stability_results(
         One set of results for each.
     required_ids
         Phases without which the hull is worthless.
+    optional_ids
+        Phases without which it is only less certain; those missing are named in a warning with every result.
     known_gaps
         Phases that exist but could not be computed, in words; a warning with every result.
     seed
@@ -83,7 +86,12 @@ def stability_results(
         ``e_above_hull``, ``reduction_limit``, ``oxidation_limit``, ``window_width`` and ``decomposition`` per scheme.
     """
     admitted, guards = admit(
-        material_phase, phases, level=subject.level, required_ids=required_ids, known_gaps=known_gaps
+        material_phase,
+        phases,
+        level=subject.level,
+        required_ids=required_ids,
+        optional_ids=optional_ids,
+        known_gaps=known_gaps,
     )
     sources = {phase.source for phase in admitted} | set(subject.calculations)
     subject = subject.model_copy(update={"calculations": tuple(sorted(sources))})

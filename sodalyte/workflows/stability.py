@@ -116,6 +116,7 @@ def analyse_stability(
                 if relaxed["structure"] is not None
             ],
             required_ids=required,
+            optional_ids=competitors.keys() - required,
             contained=contained,
             settings=settings,
             known_gaps=gaps,

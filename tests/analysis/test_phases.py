@@ -67,6 +67,12 @@ def test_missing_required_phases_are_named():
     assert guards["complete phase set"].detail == ("required phases are not usable: Na2S4 (missing), Na2S5 (missing)")
 
 
+def test_missing_optional_phases_are_named_and_do_no_harm():
+    _, guards = guards_of(SULFIDE, SYSTEM, required_ids=["Na2S5"], optional_ids=["Na2S2_alpha", "Na_bcc"])
+    assert guards["complete phase set"].detail == "required phases are not usable: Na2S5 (missing)"
+    assert guards["optional phases"].detail == "left out: Na2S2_alpha (missing)"
+
+
 def test_material_itself_must_be_sound():
     _, guards = guards_of(replace(SULFIDE, converged=False), SYSTEM)
     assert "Na2S (not converged)" in guards["complete phase set"].detail
