@@ -98,8 +98,7 @@ def admit(
     elements = set(material.structure.elements)
     relevant = [known[name] for name in sorted(known) if set(known[name].structure.elements) <= elements]
     missing = {*required_ids, *optional_ids} - set(known)
-    required = {material.id, *(missing & set(required_ids))}
-    required |= {phase.id for phase in relevant if phase.id in required_ids}
+    required = {material.id} | (set(required_ids) & (missing | {phase.id for phase in relevant}))
     faults = dict.fromkeys(missing, "missing")
     faults |= {phase.id: fault for phase in relevant if (fault := _fault(phase))}
     fatal = {name: fault for name, fault in faults.items() if name in required}
