@@ -2,10 +2,10 @@ import json
 import os
 import re
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from installed import needs_gpaw
 
 from sodalyte import machine
 from sodalyte.configuration import (
@@ -148,7 +148,7 @@ def test_file_systems_are_told_apart(monkeypatch, tmp_path):
     assert machine.file_system(Path("/")) == "ext4"
 
 
-@pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
+@needs_gpaw
 def test_gpaw_is_there_with_its_setups_or_what_is_missing_is_named(doctor, tmp_path, monkeypatch):
     import gpaw
 
@@ -210,7 +210,7 @@ def test_what_starts_gpaw_on_several_cores(doctor, monkeypatch, tmp_path):
     assert "without MPI" in check["detail"]
 
 
-@pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
+@needs_gpaw
 def test_the_ranks_are_asked_for_their_own_gpaw(doctor, monkeypatch):
     from gpaw.cgpaw import have_mpi
 

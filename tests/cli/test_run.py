@@ -4,15 +4,12 @@ import subprocess
 import sys
 
 import pytest
+from installed import needs_gpaw
 
 from sodalyte import cli
 from sodalyte.configuration import GPAW_COMMAND
 from sodalyte.database import open_database
 from sodalyte.inputs.potential import CHGNet
-
-needs_gpaw = pytest.mark.skipif(
-    importlib.util.find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw"
-)
 
 BROKEN = "data_x\n_cell_length_a 5\nloop_\n_atom_site_label\n"
 DISORDERED = """data_x

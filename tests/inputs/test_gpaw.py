@@ -1,11 +1,11 @@
 """GPAW where it is installed (scripts/install --with gpaw), on cells that take seconds."""
 
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from ase.units import GPa
+from installed import needs_gpaw
 from jobflow import run_locally
 from pymatgen.io.ase import AseAtomsAdaptor
 
@@ -19,8 +19,6 @@ from sodalyte.inputs.guided_relaxation import GuidedRelaxMaker
 from sodalyte.inputs.potential import CHGNet
 from sodalyte.inputs.recipe import Recipe
 from sodalyte.structures import crystal, reduced
-
-needs_gpaw = pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
 
 COARSE = Gpaw(kpoints=(1, 1, 1))
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.units import GPa
+from installed import needs_gpaw
 from jobflow import run_locally
 from pymatgen.io.ase import AseAtomsAdaptor
 
@@ -18,7 +19,6 @@ from sodalyte.inputs.recipe import Recipe
 from sodalyte.structures import crystal, reduced
 
 needs_d3 = pytest.mark.skipif(find_spec("dftd3") is None, reason="dftd3 is missing: scripts/install --with gpaw")
-needs_gpaw = pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from installed import needs_gpaw
 from jobflow import run_locally
 from pymatgen.io.ase import AseAtomsAdaptor
 
@@ -24,8 +24,6 @@ from sodalyte.inputs.gpaw import Gpaw, PlaneWaves
 from sodalyte.inputs.gpaw_parallel import ParallelPlaneWaves
 from sodalyte.inputs.recipe import Recipe
 from sodalyte.structures import crystal, reduced
-
-needs_gpaw = pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is missing: scripts/install --with gpaw")
 
 COARSE = Gpaw(kpoints=(1, 1, 1), encut=300.0)
 PYTHON = shlex.quote(sys.executable)

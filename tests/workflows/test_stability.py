@@ -1,6 +1,7 @@
 import pytest
 
 from sodalyte.analysis.results import Subject
+from sodalyte.inputs.gpaw import Gpaw
 from sodalyte.inputs.recipe import Recipe
 from sodalyte.inputs.reference import shipped
 from sodalyte.structures import crystal, phases
@@ -11,11 +12,9 @@ NOTHING = {"structure": None, "energy": None, "state": None, "uuid": "never run"
 
 @pytest.fixture(scope="module")
 def relaxed():
-    """What PAW-PBE relaxations left behind, by the names of their jobs."""
+    """The PAW-PBE relaxations that ship, by the names of their jobs."""
     return {
-        each.name: each.outcome()
-        for each in shipped()
-        if each.name.startswith("relax ") and not each.name.endswith("with D3")
+        each.name: each for each in shipped() if each.name.startswith("relax ") and each.calculator == Gpaw.__name__
     }
 
 
@@ -23,16 +22,16 @@ def answers(identifier, relaxed, *, without=()):
     """Results of a crystal of the library, by property and scheme."""
     record = crystal(identifier)
     own = relaxed[f"relax {record.formula} {record.polymorph}"]
-    level = shipped()[0].level
+    subject = Subject(material=record.formula, polymorph=record.polymorph, level=own.level, recipe="paper")
+    competing = [phase.id for phase in phases(record.structure.chemical_system) if phase.id != identifier]
     found = analyse_stability.original(
-        Subject(material=record.formula, polymorph=record.polymorph, level=level, recipe="paper").model_dump(),
+        subject.model_dump(),
         material_id=identifier,
         material_start=record.structure,
-        material=own,
+        material=own.outcome(),
         competitors={
-            name: NOTHING if name in without else relaxed.get(f"relax {name}", NOTHING)
-            for phase in phases(record.structure.chemical_system)
-            if (name := phase.id) != identifier
+            name: there.outcome() if name not in without and (there := relaxed.get(f"relax {name}")) else NOTHING
+            for name in competing
         },
         gaps=[],
         contained="none",
