@@ -163,8 +163,9 @@ def _doubt(width: Result, number: str) -> str:
     stable = width.data.get("stable_fraction", 1.0)
     if width.uncertainty is None and width.interval_95 is None:
         return f" of unknown uncertainty ({number} wide)"
-    if _interval_95(width)[0] <= 0:
-        return f", no wider than its uncertainty ({number})"
+    low, high = _interval_95(width)
+    if low <= 0:
+        return f" that may have no width ({number}, 95\xa0% {interval(low, high)})"
     if stable < SURE:
         return f" if it is stable at all, as in {stable:.0%} of the samples ({number} wide)"
     return ""

@@ -33,8 +33,8 @@ def window(value: float, *, hull: float = 0.0, scheme: str = "mp2020", **fields:
     ("results", "answer", "words"),
     [
         (window(0.5, uncertainty=0.1), "yes", "stable from 1.80 to 2.30 V (MP2020 correction: 0.50 ± 0.10 V wide)"),
-        (window(0.07, uncertainty=0.08), "open", "no wider than its uncertainty (MP2020 correction: 0.07 ± 0.08 V)"),
-        (window(0.5, uncertainty=0.1, interval_95=(0.0, 0.7)), "open", "no wider than its uncertainty"),
+        (window(0.07, uncertainty=0.08), "open", "no width (MP2020 correction: 0.07 ± 0.08 V, 95 % −0.09 to 0.23)"),
+        (window(0.5, uncertainty=0.1, interval_95=(0.0, 0.7)), "open", "2.30 V that may have no width (MP2020"),
         (window(0.5), "open", "of unknown uncertainty"),
         (window(0.0, uncertainty=0.05), "no", "without a stable window"),
         (window(0.5, uncertainty=0.1, hull=0.014), "open", "metastable, with a window from 1.80 to 2.30 V if lowered"),
