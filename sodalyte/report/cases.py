@@ -93,12 +93,17 @@ class Case:
         return tuple(dict.fromkeys(name for (name, _, _), count in counts.items() if count > 1))
 
     @property
-    def warnings(self) -> tuple[Guard, ...]:
-        """Failed guards that accompany a number instead of refusing it, each once."""
-        failed = (
-            guard for result in self.results if result.status == "ok" for guard in result.guards if not guard.passed
+    def warnings(self) -> tuple[str, ...]:
+        """Failed guards that accompany numbers instead of refusing them, each once; that of one number names it."""
+        numbers: dict[Guard, set[str]] = {}
+        for result in self.results:
+            for guard in result.guards:
+                if result.status == "ok" and not guard.passed:
+                    numbers.setdefault(guard, set()).add(number_label(result))
+        return tuple(
+            f"{guard.name.replace('_', ' ')}{f' ({next(iter(names))})' if len(names) == 1 else ''}: {guard.detail}"
+            for guard, names in numbers.items()
         )
-        return tuple(dict.fromkeys(failed))
 
 
 def arrange(results: Iterable[Result | Mapping[str, Any]], *, order: Sequence[str] = ()) -> tuple[Case, ...]:
@@ -149,6 +154,11 @@ def conditions_label(result: Result) -> str:
     if result.temperature is not None:
         parts.append(f"{result.temperature:g} K")
     return ", ".join(parts)
+
+
+def number_label(result: Result) -> str:
+    """Name a result's property and what distinguishes it from others of the property."""
+    return ", ".join(filter(None, (property_label(result.property), conditions_label(result))))
 
 
 def with_unit(text: str, unit: str) -> str:

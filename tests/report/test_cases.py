@@ -1,5 +1,6 @@
 import pytest
 
+from sodalyte.analysis.results import Guard
 from sodalyte.errors import UsageError
 from sodalyte.report.cases import arrange, conditions_label, property_label
 
@@ -51,8 +52,24 @@ def test_schemes_and_temperatures_are_told_apart(specimens) -> None:
 
 def test_warnings_are_failed_guards_that_did_not_refuse(specimens) -> None:
     case = arrange(specimens.na3sbs4())[0]
-    assert [guard.name for guard in case.warnings] == ["linearity"]
+    assert case.warnings == ("linearity: slopes at 0.5 % and 1 % strain differ by 18 %",)
     assert arrange(specimens.refused())[0].warnings == ()
+
+
+def test_a_warning_of_one_number_names_it(specimens) -> None:
+    (bulk,) = (result for result in specimens.na3sbs4() if result.property == "bulk_modulus")
+    yields = [
+        Guard(name="sheared cells", passed=False, required=False, detail=f"yields by {percent} %")
+        for percent in (17, 19)
+    ]
+    both = [
+        bulk.model_copy(update={"property": name, "guards": (guard,)})
+        for name, guard in zip(("bulk_modulus", "symmetric_bulk_modulus"), yields, strict=True)
+    ]
+    assert arrange(both)[0].warnings == (
+        "sheared cells (Bulk modulus B (Hill)): yields by 17 %",
+        "sheared cells (B (Hill), symmetric answer): yields by 19 %",
+    )
 
 
 def test_names_that_could_break_a_line_are_tamed(hostile) -> None:
