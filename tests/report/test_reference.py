@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pymatgen.core import Composition
 
 import sodalyte
 from sodalyte.report.cases import PROPERTIES
@@ -127,3 +128,9 @@ def test_functionals_are_stated_where_something_was_computed_and_nowhere_else() 
     for fact in published():
         assert (fact.functional is not None) == (fact.source in ("mp", "literature")), fact
         assert fact.functional is None or fact.functional in fact.kind
+
+
+def test_no_measured_formation_energy_counts_from_white_phosphorus() -> None:
+    measured = [fact for fact in published() if fact.property == "formation_energy" and fact.source == "experiment"]
+    assert measured
+    assert not [fact for fact in measured if "P" in Composition(fact.material)]
