@@ -89,13 +89,13 @@ def written(error: KnownError) -> str:
 def signed(value: float, unit: str) -> str:
     r"""Write an error with its sign.
 
-    >>> signed(-41.23, "%"), signed(0.0123, "eV/atom")
-    ('−41\xa0%', '+12\xa0meV/atom')
+    >>> signed(-41.23, "%"), signed(0.0123, "eV/atom"), signed(-0.0002, "eV/atom")
+    ('−41\xa0%', '+12\xa0meV/atom', '+0\xa0meV/atom')
     """
     if unit == "eV/atom":
         value, unit = 1000 * value, "meV/atom"
     decimals = {"%": 0 if abs(value) >= 9.5 else 1, "V": 2}.get(unit, 0)
-    return f"{value:+.{decimals}f}\xa0{unit_symbol(unit)}".replace("-", "−")
+    return f"{value:+z.{decimals}f}\xa0{unit_symbol(unit)}".replace("-", "−")
 
 
 def crystal(row: Row) -> str:

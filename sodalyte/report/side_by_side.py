@@ -112,7 +112,7 @@ class Table:
     def written(self, value: float) -> str:
         """Write a number to the decimals that comparing needs."""
         decimals = _DECIMALS.get(self.unit)
-        return quantity(value) if decimals is None else f"{value:.{decimals}f}".replace("-", "−")
+        return quantity(value) if decimals is None else f"{value:z.{decimals}f}".replace("-", "−")
 
 
 @dataclass(frozen=True)
@@ -310,9 +310,10 @@ def _cell(table: Table, row: Row, source: str, notes: list[str]) -> str:
         lines.append(number.text + " *" * (number is row.baseline) + f" ({numbers})" * bool(own))
         difference, relative = row.difference(number), table.relative(row, number)
         if difference is not None:
-            sign = "+" if difference >= 0 else ""
-            percent = "" if relative is None else f" ({relative:+.1f} %)"
-            lines.append(f"  {sign}{table.written(difference)}{percent}".replace("-", "−"))
+            written = table.written(difference)
+            sign = "" if written.startswith("−") else "+"
+            percent = "" if relative is None else f" ({relative:+z.1f} %)"
+            lines.append(f"  {sign}{written}{percent}".replace("-", "−"))
     return "\n".join(lines) or "–"
 
 

@@ -58,7 +58,7 @@ def cells_figure(samples: Sequence[Sample]) -> Figure:
             ticks[middle] = short
             deviation = result.data.get("deviation_percent")
             written = f"{quantity(result.value or 0.0, result.uncertainty)} {unit_symbol(result.unit)}"
-            note = "no experiment" if deviation is None else f"{deviation:+.1f} %".replace("-", "−")
+            note = "no experiment" if deviation is None else f"{deviation:+z.1f} %".replace("-", "−")
             axes.axhline(middle, color=RULE, linewidth=0.5, zorder=0)
             axes.annotate(
                 f"{written}  ({note})", (1, middle), (5, 0), xycoords=axes.get_yaxis_transform(),
