@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pymongo
 from jobflow import Flow, Job, JobStore
+from jobflow.core.job import store_inputs
 from maggma.stores import MongoStore
 from monty.json import jsanitize
 from pymongo.errors import PyMongoError
@@ -227,4 +228,7 @@ class _Recorder(JobStore):  # type: ignore[misc]
 def _as_json(flow: Flow | None, parent: Job) -> str | None:
     if flow is None:
         return None
+    for job in flow.jobs:
+        if job.name == store_inputs.__name__:
+            job.name = f"result of {parent.name}"
     return as_json(identify(flow, keep=parent.uuid) if is_identified(parent) else flow)

@@ -15,6 +15,7 @@ from trivial import (
     die,
     dynamic_flow,
     fail,
+    grow,
     log_and_sleep,
     needs_file,
     path_of_a_program,
@@ -66,6 +67,13 @@ def test_a_dynamic_flow_ends_as_with_run_locally(launch, uri):
         assert [database.job_store.get_output(uuid) for uuid in ran] == [peer.get_output(uuid) for uuid in ran]
         assert database.job_store.count({"uuid": stopped}) == peer.count({"uuid": stopped}) == 0
         assert database.job_store.count() == peer.count()
+
+
+def test_the_job_that_hands_on_the_output_of_a_flow_is_named_after_what_the_flow_replaced(launch):
+    events = []
+    launch(Flow([grow(1, limit=2)]), on_event=events.append)
+    names = [event.task.name for event in events if event.kind == "finished"]
+    assert names == ["grow", "add", "grow", "result of grow"]
 
 
 def test_uuids_of_a_flow_that_was_not_identified_are_kept(launch, uri):
