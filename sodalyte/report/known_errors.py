@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from sodalyte.analysis.calibration import Case, KnownError, known_error
-from sodalyte.analysis.figures.notation import formula, unit_symbol
+from sodalyte.analysis.figures.notation import difference, formula, unit_symbol
 from sodalyte.analysis.results import SYMMETRIC
 from sodalyte.report.calibration import Answer, shipped
 from sodalyte.report.side_by_side import PUBLISHED, Number, Row, best, engine_names, side_by_side
@@ -89,13 +89,13 @@ def written(error: KnownError) -> str:
 def signed(value: float, unit: str) -> str:
     r"""Write an error with its sign.
 
-    >>> signed(-41.23, "%"), signed(0.0123, "eV/atom"), signed(-0.0002, "eV/atom")
-    ('−41\xa0%', '+12\xa0meV/atom', '+0\xa0meV/atom')
+    >>> signed(-41.23, "%"), signed(0.0123, "eV/atom")
+    ('−41\xa0%', '+12\xa0meV/atom')
     """
     if unit == "eV/atom":
         value, unit = 1000 * value, "meV/atom"
     decimals = {"%": 0 if abs(value) >= 9.5 else 1, "V": 2}.get(unit, 0)
-    return f"{value:+z.{decimals}f}\xa0{unit_symbol(unit)}".replace("-", "−")
+    return f"{difference(value, decimals)}\xa0{unit_symbol(unit)}"
 
 
 def crystal(row: Row) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from sodalyte.analysis.calibration import ABSOLUTE
-from sodalyte.analysis.figures.notation import quantity
+from sodalyte.analysis.figures.notation import difference, quantity
 from sodalyte.analysis.results import SYMMETRIC
 from sodalyte.errors import UsageError, suggestion
 from sodalyte.report.calibration import NOT_COMPUTED, Answer
@@ -103,16 +103,21 @@ class Table:
 
     def relative(self, row: Row, number: Number) -> float | None:
         """Give the difference as a percentage of the baseline; none of what can be zero."""
-        difference = row.difference(number)
-        if difference is None or self.unit in ABSOLUTE:
+        off = row.difference(number)
+        if off is None or self.unit in ABSOLUTE:
             return None
         assert row.baseline is not None  # noqa: S101
-        return 100 * difference / row.baseline.value if row.baseline.value else None
+        return 100 * off / row.baseline.value if row.baseline.value else None
 
     def written(self, value: float) -> str:
         """Write a number to the decimals that comparing needs."""
         decimals = _DECIMALS.get(self.unit)
-        return quantity(value) if decimals is None else f"{value:z.{decimals}f}".replace("-", "−")
+        return quantity(value) if decimals is None else f"{value:.{decimals}f}".replace("-", "−")
+
+    def written_difference(self, value: float) -> str:
+        """Write a difference with its sign, to the same decimals."""
+        decimals = _DECIMALS.get(self.unit)
+        return ("+" * (value >= 0) + quantity(value)) if decimals is None else difference(value, decimals)
 
 
 @dataclass(frozen=True)
@@ -308,12 +313,10 @@ def _cell(table: Table, row: Row, source: str, notes: list[str]) -> str:
         notes += [note for note in own if note not in notes]
         numbers = ",".join(str(notes.index(note) + 1) for note in own)
         lines.append(number.text + " *" * (number is row.baseline) + f" ({numbers})" * bool(own))
-        difference, relative = row.difference(number), table.relative(row, number)
-        if difference is not None:
-            written = table.written(difference)
-            sign = "" if written.startswith("−") else "+"
-            percent = "" if relative is None else f" ({relative:+z.1f} %)"
-            lines.append(f"  {sign}{written}{percent}".replace("-", "−"))
+        off, relative = row.difference(number), table.relative(row, number)
+        if off is not None:
+            percent = "" if relative is None else f" ({difference(relative, 1)} %)"
+            lines.append(f"  {table.written_difference(off)}{percent}")
     return "\n".join(lines) or "–"
 
 

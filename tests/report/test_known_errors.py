@@ -73,7 +73,7 @@ def test_an_engine_without_calibration_is_said_to_have_none() -> None:
         (-41.23, "%", "−41 %"),
         (5.02, "%", "+5.0 %"),
         (0.0123, "eV/atom", "+12 meV/atom"),
-        (-0.0003, "eV/atom", "+0 meV/atom"),
+        (-0.0003, "eV/atom", "0 meV/atom"),
         (-0.2, "V", "−0.20 V"),
         (33.1, "meV/f.u.", "+33 meV/f.u."),
     ],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from sodalyte.analysis.figures.notation import quantity, unit_symbol
+from sodalyte.analysis.figures.notation import difference, quantity, unit_symbol
 from sodalyte.analysis.figures.style import HEADING, INK, RULE, WIDTH, Sample, fitted, heading, styled
 from sodalyte.errors import UsageError
 
@@ -58,7 +58,7 @@ def cells_figure(samples: Sequence[Sample]) -> Figure:
             ticks[middle] = short
             deviation = result.data.get("deviation_percent")
             written = f"{quantity(result.value or 0.0, result.uncertainty)} {unit_symbol(result.unit)}"
-            note = "no experiment" if deviation is None else f"{deviation:+z.1f} %".replace("-", "−")
+            note = "no experiment" if deviation is None else f"{difference(deviation, 1)} %"
             axes.axhline(middle, color=RULE, linewidth=0.5, zorder=0)
             axes.annotate(
                 f"{written}  ({note})", (1, middle), (5, 0), xycoords=axes.get_yaxis_transform(),

@@ -89,6 +89,16 @@ def quantity(value: float, uncertainty: float | None = None, *, digits: int = 4)
     return _minus(written.replace("±", "\xa0±\xa0"))
 
 
+def difference(value: float, decimals: int) -> str:
+    """Write a difference with its sign; what rounds to zero has none.
+
+    >>> difference(-41.23, 0), difference(5.02, 1), difference(-0.04, 1)
+    ('−41', '+5.0', '0.0')
+    """
+    written = _minus(f"{value:+.{decimals}f}")
+    return written if round(value, decimals) else written[1:]
+
+
 def rounded(value: float, uncertainty: float | None) -> str:
     """Write a value as :func:`quantity` does, without the uncertainty.
 
