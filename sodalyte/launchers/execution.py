@@ -229,6 +229,6 @@ def _as_json(flow: Flow | None, parent: Job) -> str | None:
     if flow is None:
         return None
     for job in flow.jobs:
-        if job.name == store_inputs.__name__:
+        if job.uuid == parent.uuid and job.name == store_inputs.__name__:
             job.name = f"result of {parent.name}"
     return as_json(identify(flow, keep=parent.uuid) if is_identified(parent) else flow)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobflow import Flow, Maker, Response, job
+from jobflow.core.job import store_inputs
 
 from sodalyte import interruption
 from sodalyte.errors import CalculationError, OutOfMemoryError, StoppedError
@@ -116,6 +117,12 @@ def collect(numbers):
 def replaced_by_failure():
     failing = fail("inside")
     return Response(replace=Flow([failing], output=failing.output))
+
+
+@job
+def stores_something_first():
+    first = store_inputs(1)
+    return Response(replace=Flow([first], output=first.output))
 
 
 @job

@@ -21,6 +21,7 @@ from trivial import (
     path_of_a_program,
     replaced_by_failure,
     stop_everything,
+    stores_something_first,
     tell_steps,
 )
 
@@ -69,11 +70,18 @@ def test_a_dynamic_flow_ends_as_with_run_locally(launch, uri):
         assert database.job_store.count() == peer.count()
 
 
-def test_the_job_that_hands_on_the_output_of_a_flow_is_named_after_what_the_flow_replaced(launch):
+@pytest.mark.parametrize(
+    ("job", "names"),
+    [
+        (grow(1, limit=2), ["grow", "add", "grow", "result of grow"]),
+        (stores_something_first(), ["stores_something_first", "store_inputs", "result of stores_something_first"]),
+    ],
+    ids=["a job of its own", "beside another such job"],
+)
+def test_the_job_that_hands_on_the_output_of_a_flow_is_named_after_what_the_flow_replaced(launch, job, names):
     events = []
-    launch(Flow([grow(1, limit=2)]), on_event=events.append)
-    names = [event.task.name for event in events if event.kind == "finished"]
-    assert names == ["grow", "add", "grow", "result of grow"]
+    launch(Flow([job]), on_event=events.append)
+    assert [event.task.name for event in events if event.kind == "finished"] == names
 
 
 def test_uuids_of_a_flow_that_was_not_identified_are_kept(launch, uri):
