@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import os
 import warnings
@@ -168,6 +169,7 @@ class Gpaw(Potential):
 
     def plane_waves(self, reference: Atoms) -> Callable[[Atoms], dict[str, Any]]:
         """Return what computes energies, forces and stresses, by as many ranks as the environment's command starts."""
+        gc.collect()  # of the last calculation, which ASE's optimisers keep in cycles: its ranks and wave functions
         if command := os.environ.get(GPAW_COMMAND):
             return ParallelPlaneWaves(self, reference, command)
         return PlaneWaves(self, reference)

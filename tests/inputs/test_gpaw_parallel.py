@@ -1,5 +1,6 @@
 """GPAW in processes of its own; with two MPI ranks where GPAW is built with MPI."""
 
+import gc
 import json
 import os
 import shlex
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from installed import needs_gpaw
 from jobflow import run_locally
@@ -21,7 +23,7 @@ from sodalyte.configuration import GPAW_COMMAND
 from sodalyte.errors import CalculationError, ConfigurationError
 from sodalyte.inputs.engine import get_engine
 from sodalyte.inputs.gpaw import Gpaw, PlaneWaves
-from sodalyte.inputs.gpaw_parallel import ParallelPlaneWaves
+from sodalyte.inputs.gpaw_parallel import SERVER, ParallelPlaneWaves
 from sodalyte.inputs.recipe import Recipe
 from sodalyte.structures import crystal, reduced
 
@@ -119,6 +121,23 @@ def test_its_processes_are_kept_between_steps_replaced_when_they_die_and_end_wit
     assert second != first
     del compute
     wait_for_end(second)
+
+
+@needs_gpaw
+def test_the_processes_of_one_job_have_ended_when_the_next_one_starts(monkeypatch, sodium_sulfide):
+    """Slurm would not give the cores that they hold to the next ones."""
+    recipe = Recipe.quick().override({"electronic": {"kpoints": [1, 1, 1], "encut": 300}, "relaxation": {"fmax": 5}})
+    monkeypatch.setenv(GPAW_COMMAND, TASK)
+    job = get_engine("gpaw").relax(recipe).make(AseAtomsAdaptor.get_structure(sodium_sulfide))
+    gc.disable()
+    try:
+        run_locally(job, log=False, raise_immediately=True)
+        servers = [child for child in psutil.Process().children() if SERVER in child.cmdline()]
+        COARSE.plane_waves(sodium_sulfide)
+        assert not [server for server in servers if server.is_running()]
+    finally:
+        gc.enable()
+    assert servers, "nothing ran"
 
 
 @needs_gpaw
