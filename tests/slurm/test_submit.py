@@ -126,25 +126,40 @@ def can_share_gpaw(lab):
     return have_mpi and "pmix" in lab.run("srun", "--mpi=list")
 
 
-@pytest.mark.parametrize("nodes", [1, 2])
-def test_gpaw_shares_the_cores_of_an_allocation(sodalyte, lab, tmp_path, address, nodes):
-    """srun starts its ranks, and PMIx lets them find each other, also on two nodes."""
+@pytest.fixture
+def on_shared_cores(sodalyte, lab, tmp_path):
+    """Run materials with GPAW in one allocation; return the campaign and what GPAW wrote."""
     if not can_share_gpaw(lab):
         pytest.skip("GPAW with MPI and srun with PMIx are needed: scripts/install --with gpaw")
-    table = f"{CLUSTER}nodes = {nodes}\ngpaw_command = '{sys.executable}'\n"
-    mpi = "export SLURM_MPI_TYPE=pmix OMPI_MCA_btl=self,tcp"
-    (tmp_path / "work" / "sodalyte.toml").write_text(table.replace('"]\n', f'", "{mpi}"]\n'))
-    path = write_campaign(
-        tmp_path,
-        materials=["Na"],
-        engine="gpaw",
-        analyses=["relaxation"],
-        overrides={"electronic": {"encut": 250, "kpoints": [2, 2, 2]}},
-    )
-    done = sodalyte("submit", path, "--cluster", "lab", "--workers", "1")
-    assert done.returncode == 0, done.stderr
-    (output,) = (tmp_path / "work").rglob("gpaw-1.txt")
-    assert f"cores:  {2 * nodes}" in output.read_text()
+
+    def run(materials, *, nodes):
+        table = f"{CLUSTER}nodes = {nodes}\ngpaw_command = '{sys.executable}'\n"
+        mpi = "export SLURM_MPI_TYPE=pmix OMPI_MCA_btl=self,tcp"
+        (tmp_path / "work" / "sodalyte.toml").write_text(table.replace('"]\n', f'", "{mpi}"]\n'))
+        path = write_campaign(
+            tmp_path,
+            materials=materials,
+            engine="gpaw",
+            analyses=["relaxation"],
+            overrides={"electronic": {"encut": 250, "kpoints": [2, 2, 2]}},
+        )
+        done = sodalyte("submit", path, "--cluster", "lab", "--workers", "1")
+        assert done.returncode == 0, done.stderr
+        return path, [output.read_text() for output in (tmp_path / "work").rglob("gpaw-1.txt")]
+
+    return run
+
+
+def test_gpaw_leaves_its_cores_to_the_next_job(on_shared_cores):
+    _, outputs = on_shared_cores(["Na", "Na2S"], nodes=1)
+    assert ["cores:  2" in output for output in outputs] == [True, True]
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_gpaw_shares_the_cores_of_an_allocation(on_shared_cores, tmp_path, address, nodes):
+    """srun starts its ranks, and PMIx lets them find each other, also on two nodes."""
+    path, (output,) = on_shared_cores(["Na"], nodes=nodes)
+    assert f"cores:  {2 * nodes}" in output
     alone = run_here(path, tmp_path / "here", faults=None)
     together, expected = answers(address), answers(alone)
     assert together.keys() == expected.keys()
