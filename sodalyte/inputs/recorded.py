@@ -90,10 +90,9 @@ class RecordedCalculator(Calculator):  # type: ignore[misc]
             "stress": np.asarray(answer["stress"]).tolist(),
             "seconds": round(self._duration, 2),
         }
-        kept = self._records[: self._asked]
-        if len(kept) < len(self._records) or not self._asked:
-            self._path.write_text("".join(f"{json.dumps(line)}\n" for line in kept))
-        self._records = [*kept, record]
+        if self._asked < len(self._records):
+            _keep(self._path, self._asked)
+        self._records = [*self._records[: self._asked], record]
         with self._path.open("a") as file:
             file.write(f"{json.dumps(record)}\n")
             file.flush()
@@ -107,11 +106,14 @@ def _read(path: Path) -> list[dict[str, Any]]:
     """Return the recorded configurations; the file is cut behind the last whole one."""
     if not path.exists():
         return []
-    lines = path.read_bytes().splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith(b"\n")]
-    if len(whole) < len(lines):
-        path.write_bytes(b"".join(whole))
+    whole = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    _keep(path, len(whole))
     return [json.loads(line) for line in whole]
+
+
+def _keep(path: Path, count: int) -> None:
+    """Cut a file behind its first ``count`` lines, in one system call: a kill loses none of them."""
+    os.truncate(path, sum(map(len, path.read_bytes().splitlines(keepends=True)[:count])))
 
 
 def _is_of(record: dict[str, Any], atoms: Atoms) -> bool:

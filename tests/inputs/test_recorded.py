@@ -88,6 +88,20 @@ def test_records_of_another_configuration_are_not_used(undisturbed, tmp_path):
     assert len(path.read_text().splitlines()) == 1
 
 
+def test_steps_up_to_where_another_path_begins_are_kept(undisturbed, tmp_path):
+    expected, total = undisturbed
+    path = tmp_path / "steps.jsonl"
+    relax(Computer(), path)
+    lines = path.read_text().splitlines(keepends=True)
+    strange = json.loads(lines[4]) | {"positions": json.loads(lines[0])["positions"]}
+    path.write_text("".join([*lines[:4], json.dumps(strange) + "\n", *lines[5:]]))
+    rest = Computer()
+    atoms = relax(rest, path)
+    assert rest.calls == total - 4
+    assert path.read_text().splitlines(keepends=True)[:4] == lines[:4]
+    assert np.array_equal(atoms.positions, expected.positions)
+
+
 def test_no_step_is_begun_for_which_there_is_no_time(monkeypatch, tmp_path):
     monkeypatch.setenv(interruption.DEADLINE, "1")
     computer = Computer()
