@@ -30,6 +30,9 @@ _MARK = "content_addressed"
 _TIMINGS = frozenset({"step_seconds"})
 """Fields that say how fast a machine was, not what was computed."""
 
+_ODD = 1 + 3.7e-11
+"""Moves halves of the tenth digit away from where rounding goes up, and leaves shorter numbers as they are."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _VERSION = re.compile(r'"@version": (?:"[^"]*"|null)(?:, )?')
 
@@ -91,14 +94,28 @@ def _identity(document: dict[str, Any]) -> str:
 def _nameless(value: Any, *, maker: bool = False, listed: bool = False) -> Any:
     """Return the value without the names of makers, to which jobflow copies the names of their jobs.
 
-    Numbers count to ten digits: the last ones of a cell depend on the processor. In a list, which may hold coordinates,
-    what is smaller than 5e-11 is zero; a number by itself, such as a tolerance, keeps its digits.
+    Numbers count to ten digits: the last ones of a cell depend on the processor. They are rounded at an odd place:
+    published numbers, which have few digits, end in halves. In a list, which may hold coordinates, what is smaller than
+    5e-11 is zero; a number by itself, such as a tolerance, keeps its digits.
     """
     if isinstance(value, dict):
+        if value.get("@class") == "Structure":
+            value = _defining(value)
         maker = maker or str(value.get("@class")).endswith("Maker")
         kept = {key: part for key, part in value.items() if key not in _TIMINGS and not (maker and key == "name")}
         return {key: _nameless(part, maker=key == "@bound") for key, part in kept.items()}
     if isinstance(value, float):
-        digits = float(f"{value:.10g}") + 0.0
+        digits = float(f"{value * _ODD:.10g}") + 0.0
         return round(digits, 10) + 0.0 or (0.0 if listed else digits)
     return [_nameless(part, listed=True) for part in value] if isinstance(value, list) else value
+
+
+def _defining(structure: dict[str, Any]) -> dict[str, Any]:
+    """Return a structure's document without what follows from its cell vectors and fractional coordinates.
+
+    Cartesian coordinates are products of many digits, of which here and there one processor rounds the tenth up and
+    another down; fractional ones are what was given.
+    """
+    lattice = {part: structure["lattice"][part] for part in ("matrix", "pbc")}
+    sites = [{part: said for part, said in site.items() if part != "xyz"} for site in structure["sites"]]
+    return {**structure, "lattice": lattice, "sites": sites}
