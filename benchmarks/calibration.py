@@ -17,7 +17,7 @@ import tempfile
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import calibration_page
 from jobflow import Flow, Job
@@ -234,14 +234,24 @@ def _competing(whole: Flow, database: Database) -> Iterator[Result]:
 
 
 def _replace(answers: dict[tuple[str | None, ...], calibration.Answer], found: list[calibration.Answer]) -> None:
-    """Put what was found in the place of all that its levels of theory said before; what is equal keeps its date."""
+    """Put what was found in the place of all that its levels of theory said before.
+
+    What is equal but for the last digits, which depend on the processor, stays with its date.
+    """
     levels = {each.result.level for each in found}
     before = {_identity(each): each for each in answers.values() if each.result.level in levels}
     for identity in before:
         del answers[identity]
     for each in found:
         old = before.get(_identity(each))
-        answers[_identity(each)] = old if old and old.result == each.result else each
+        is_known = old is not None and _to_nine_digits(old.result) == _to_nine_digits(each.result)
+        answers[_identity(each)] = old.model_copy(update={"key": each.key}) if is_known else each
+
+
+def _to_nine_digits(result: Result) -> dict[str, Any]:
+    """Return the fields of a result."""
+    fields: dict[str, Any] = json.loads(result.model_dump_json(), parse_float=lambda text: f"{float(text):.9g}")
+    return fields
 
 
 def _identity(answer: calibration.Answer) -> tuple[str | None, ...]:

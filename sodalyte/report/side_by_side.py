@@ -69,6 +69,11 @@ class Number:
     key: str | None = None
     citation: str | None = None
 
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What is written, and who says it by which recipe."""
+        return self.level, self.recipe, self.text, self.notes
+
 
 @dataclass(frozen=True)
 class Row:
@@ -154,7 +159,8 @@ def side_by_side(
     Parameters
     ----------
     answers
-        Of engines, of any number of levels of theory; of two with one key one is taken.
+        Of engines, of any number of levels of theory; of two that say the same (one from the store and one that
+        ships) the first is taken.
     properties
         In the order wanted.
     wanted
@@ -168,11 +174,11 @@ def side_by_side(
     UsageError
         ``to`` names no source.
     """
-    unique = {(answer.key, answer.result.property): answer for answer in answers}
-    names = engine_names(answer.result.level for answer in unique.values())
+    given = list(answers)
+    names = engine_names(answer.result.level for answer in given)
     engines = tuple(sorted(set(names.values())))
     choose = best if to is None else _only(_source(to, engines))
-    chosen = [answer for answer in unique.values() if wanted(answer.result.material, answer.result.polymorph)]
+    chosen = [answer for answer in given if wanted(answer.result.material, answer.result.polymorph)]
     facts = [fact for fact in published() if wanted(fact.material, fact.polymorph)]
     return tuple(
         table
@@ -249,7 +255,9 @@ def _tables(
         for answer in (answer for answer in own if answer.result.unit == unit):
             result = answer.result
             where = (result.material, result.polymorph, result.scheme, result.temperature)
-            rows.setdefault(where, []).append(_computed(answer, names[result.level], table))
+            number, there = _computed(answer, names[result.level], table), rows.setdefault(where, [])
+            if number.said not in {other.said for other in there}:
+                there.append(number)
         computed = {where[:2] for where in rows}
         for fact in (fact for fact in known if fact.unit == unit):
             beside = [row for row in rows if row[0] == fact.material and fact.polymorph in (None, row[1])]

@@ -9,13 +9,13 @@ CHGNET = "CHGNet 0.3.0 (chgnet 0.4.2), trained on PBE/PBE+U with MP2020 correcti
 GPAW = "PBE, PAW, plane waves to 520 eV (GPAW 26.7.0, setups gpaw-data 1.2.1)"
 
 
-def answer(value: float | None, *, key: str = "", level: str = CHGNET, **fields) -> Answer:
+def answer(value: float | None, *, level: str = CHGNET, **fields) -> Answer:
     about = {"material": "Na3SbS4", "polymorph": "tetragonal", "recipe": "paper", "property": "lattice_a"}
     about |= {"unit": "angstrom"} | fields
     if value is None:
         about |= {"status": "refused", "reason": "it fell apart"}
     result = Result(**about, level=level, value=value)
-    return Answer(result=result, key=key or f"{result.key()}{value}", date="2026-01-01")
+    return Answer(result=result, key=result.key(), date="2026-01-01")
 
 
 def one_table(answers, name="lattice_a", **options):
@@ -96,8 +96,13 @@ def test_a_warning_goes_with_its_number() -> None:
     assert row(one_table([answer(7.2, guards=(guard,))])).of("CHGNet 0.3.0")[0].notes == (guard.detail,)
 
 
-def test_one_result_from_store_and_package_counts_once() -> None:
-    assert len(row(one_table([answer(7.2, key="a"), answer(7.2, key="a"), answer(7.4, key="b")])).numbers) == 3
+def test_what_store_and_package_say_alike_counts_once() -> None:
+    """Also where the last digits depend on the processor."""
+    alike = [answer(7.2), answer(7.2 + 1e-9)]
+    assert len(row(one_table([*alike, answer(7.4)])).of("CHGNet 0.3.0")) == 2
+    assert len(row(one_table([*alike, answer(7.2, recipe="quick")])).of("CHGNet 0.3.0")) == 2
+    guard = Guard(name="volume plausible", passed=False, detail="the volume changed by +20 %", required=False)
+    assert len(row(one_table([*alike, answer(7.2, guards=(guard,))])).of("CHGNet 0.3.0")) == 2
 
 
 def test_levels_that_differ_in_their_versions_only_are_not_one_column() -> None:
