@@ -7,9 +7,9 @@
 
 It runs what ``sodalyte run Na3SbS4 Na3PS4 Na3SbS4_c Na3PS4_c Na2S --only stability,elasticity --engine gpaw --recipe
 paper`` runs: relaxations in the order of cost, then strained cells, then polymorphs that windows do without because
-another one of their formula is there (a material is held against all of its own). Before these, molecular crystals are
-relaxed with D3 too. One whole hull is worth more than two halves: Na-Sb-S comes before Na-P-S. The moduli of Na2S are a
-check against published ones.
+another one of their formula is there (a material is held against all of its own). Before these, molecular crystals and
+the tetragonal electrolytes are relaxed with D3 too. One whole hull is worth more than two halves: Na-Sb-S comes before
+Na-P-S. The moduli of Na2S are a check against published ones.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from sodalyte.launchers.execution import OUTCOME, run_folder
 from sodalyte.launchers.identity import identify
 from sodalyte.launchers.reference import seed
 from sodalyte.progress import in_words
-from sodalyte.structures import crystal, load, reduced
+from sodalyte.structures import Material, crystal, load, reduced
 from sodalyte.workflows import screen
 
 ANALYSES = ("relaxation", "stability", "elasticity")
@@ -60,13 +60,14 @@ def flow() -> Flow:
     engine = configured(get_engine("gpaw"), recipe)
     materials = [load(name) for name in MATERIALS]
     plain = screen(materials, engine=engine, recipe=recipe, analyses=ANALYSES)
-    whole = identify(Flow([plain, *_with_dispersion(recipe)]))
+    whole = identify(Flow([plain, *_with_dispersion(materials[:2], recipe)]))
     own = {material.structure.composition.reduced_formula for material in materials}
     known = [(hours, job) for job in whole.jobs if (hours := core_hours_of(job)) is not None]
     there = set()
     for hours, job in sorted(known, key=lambda pair: pair[0]):
         cell = job.function_args[0]
         if isinstance(job.maker.potential, GpawD3):
+            job.name += " with D3"
             job.metadata["priority"] = 0
             continue
         first = FIRST if "P" not in cell.symbol_set else 0
@@ -77,12 +78,14 @@ def flow() -> Flow:
     return whole
 
 
-def _with_dispersion(recipe: Recipe) -> Iterator[Job]:
-    """Yield the relaxations of molecular crystals with D3, as a hull at that level has them."""
-    relax = configured(get_engine("gpaw-d3"), recipe).relax(recipe.for_competing_phases())
+def _with_dispersion(materials: list[Material], recipe: Recipe) -> Iterator[Job | Flow]:
+    """Yield relaxations with D3: of molecular crystals, as a hull at that level has them, and of materials."""
+    engine = configured(get_engine("gpaw-d3"), recipe)
+    yield screen(materials, engine=engine, recipe=recipe, analyses=("relaxation",))
+    relax = engine.relax(recipe.for_competing_phases())
     for name in MOLECULAR:
         job = relax.make(reduced(crystal(name).structure))
-        job.name = f"relax {name} with D3"
+        job.name = f"relax {name}"
         yield job
 
 

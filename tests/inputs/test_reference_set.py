@@ -26,9 +26,15 @@ def order():
     [
         ("Na2S", "Na3SbS4 tetragonal", "Sb2S3_exp", "Na3PS4_c", "NaP7"),
         ("Na3PS4_t", "NaP7", "S_alpha_Fddd_exp with D3", "P4S10 with D3", "P4S3 with D3"),
+        ("NaP7", "Na3PS4 tetragonal with D3", "Na2S2_beta"),
         ("P4S3 with D3", "Na2S2_beta", "P_Hittorf_exp"),
     ],
-    ids=["one whole hull before the next", "dispersion after both hulls", "dispensable polymorphs last"],
+    ids=[
+        "one whole hull before the next",
+        "dispersion after both hulls",
+        "of materials too",
+        "dispensable polymorphs last",
+    ],
 )
 def test_calculations_come_in_the_order_in_which_answers_need_them(order, names):
     assert [name for name in order if name in names] == list(names)
