@@ -99,7 +99,7 @@ def run(
             return results, page
 
         if notice and not obstacle:
-            _check_command(prepared)
+            _check_engine(prepared, loaded)
             _tell_so_far(*answers(launch(compute=False)), order=formulas(loaded))
             typer.echo(notice, err=True)
         summary = launch(compute=not obstacle)
@@ -164,8 +164,8 @@ def _obstacle(engine: Engine) -> str:
     return f"{package} is not installed here (scripts/install --with {package})"
 
 
-def _check_command(engine: Engine) -> None:
-    """Refuse a command that cannot start the engine before every calculation fails of it in turn."""
+def _check_engine(engine: Engine, materials: Sequence[Material]) -> None:
+    """Refuse what the engine cannot do, and a command that cannot start it, before calculations fail of it in turn."""
     import os
 
     from sodalyte.configuration import GPAW_COMMAND
@@ -173,8 +173,11 @@ def _check_command(engine: Engine) -> None:
     from sodalyte.inputs.gpaw import Gpaw
     from sodalyte.inputs.gpaw_checks import check_command
 
+    if not isinstance(engine, Gpaw):
+        return
+    engine.check_elements(symbol for material in materials for symbol in material.structure.symbol_set)
     command = os.environ.get(GPAW_COMMAND)
-    if isinstance(engine, Gpaw) and command and (check := check_command(command)).status == "failed":
+    if command and (check := check_command(command)).status == "failed":
         raise ConfigurationError(f"{check.detail}; {check.advice}")
 
 

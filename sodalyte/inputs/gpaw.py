@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import hashlib
 import os
@@ -14,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase.units import Ha
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from sodalyte.configuration import GPAW_COMMAND
 from sodalyte.errors import CalculationError, EngineError
 from sodalyte.inputs.gpaw_parallel import ParallelPlaneWaves
+from sodalyte.inputs.gpaw_setups import check_cutoff, import_gpaw, pulay_stress
 from sodalyte.inputs.kpoints import gamma_centred_grid, is_metal
 from sodalyte.inputs.potential import Potential
 from sodalyte.inputs.recorded import RecordedCalculator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ase import Atoms
     from ase.calculators.calculator import Calculator
@@ -44,9 +43,6 @@ _EMPTY = 1e-4
 
 _FIRST_MIXING = 0.3
 """Part of the change of the density that the first iteration takes over; with GPAW's 0.05 it is lost."""
-
-_LAUNCHED = ("PMIX_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "I_MPI_MPIRUN")
-"""Environment variables by which GPAW recognises a process that an MPI launcher started."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +156,23 @@ class Gpaw(Potential):
         Raises
         ------
         EngineError
-            GPAW is not installed.
+            GPAW is not installed, or as :meth:`check_elements`.
         """
         if find_spec(self.package) is None:
             raise EngineError("this calculation needs GPAW; install it with: scripts/install --with gpaw")
+        self.check_elements(reference.get_chemical_symbols())
         settings = hashlib.sha256(repr(self).encode()).hexdigest()[:8]
         return RecordedCalculator(self.plane_waves(reference), Path.cwd() / f"ionic_steps-{settings}.jsonl")
+
+    def check_elements(self, symbols: Iterable[str]) -> None:
+        """Refuse elements whose PAW data sets the cutoff is too low for.
+
+        Raises
+        ------
+        EngineError
+            As :func:`sodalyte.inputs.gpaw_setups.check_cutoff`.
+        """
+        check_cutoff(symbols, encut=self.encut)
 
     def plane_waves(self, reference: Atoms) -> Callable[[Atoms], dict[str, Any]]:
         """Return what computes energies, forces and stresses, by as many ranks as the environment's command starts."""
@@ -257,41 +264,6 @@ class PlaneWaves:
             convergence={"density": density, "eigenstates": eigenstates},
             txt=f"gpaw-{len(list(Path().glob('gpaw-*.txt'))) + 1}.txt",
         )
-
-
-def import_gpaw() -> None:
-    """Import GPAW for this process alone, also where that is a task of an MPI launcher, which GPAW refuses."""
-    launched = {name: os.environ.pop(name) for name in _LAUNCHED if name in os.environ}
-    try:
-        import gpaw.mpi  # noqa: F401
-    finally:
-        os.environ.update(launched)
-
-
-def pulay_stress(atoms: Atoms, *, encut: float) -> float:
-    """Return what a stress computed with a fixed number of plane waves lacks, tensile positive, eV/angstrom^3.
-
-    At a fixed cutoff the energy E of a larger cell is lower by -2/3 E_cut dE/dE_cut per relative change of volume;
-    dE/dE_cut is estimated by the kinetic energy of the PAW atoms, as GPAW's older plane-wave mode does
-    (``dedecut="estimate"``).
-
-    Parameters
-    ----------
-    encut
-        Plane-wave cutoff, eV.
-    """
-    slope = sum(_cutoff_slope(symbol, encut) for symbol in atoms.get_chemical_symbols())
-    return 2 / 3 * encut * slope / float(atoms.get_volume())
-
-
-@functools.cache
-def _cutoff_slope(symbol: str, encut: float) -> float:
-    """Return dE/dE_cut of an atom, dimensionless."""
-    from gpaw.setup import create_setup
-    from gpaw.utilities.ekin import dekindecut, ekin
-
-    wave_numbers, kinetic, _ = ekin(create_setup(symbol))
-    return -float(dekindecut(wave_numbers, kinetic, encut / Ha))
 
 
 def _versions() -> tuple[str, str]:

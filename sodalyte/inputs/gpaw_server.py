@@ -26,7 +26,7 @@ def main(letter: Path) -> None:
     import gpaw
     from gpaw.cgpaw import have_mpi
 
-    from sodalyte.inputs.gpaw import import_gpaw
+    from sodalyte.inputs.gpaw_setups import import_gpaw
 
     told = json.loads(letter.read_text())
     started = max(int(os.environ.get(name, "1")) for name in _SIZES)

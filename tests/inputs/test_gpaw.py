@@ -14,7 +14,8 @@ from sodalyte.errors import EngineError
 from sodalyte.inputs import gpaw
 from sodalyte.inputs.dynamics import SegmentDoc
 from sodalyte.inputs.engine import configured, get_engine
-from sodalyte.inputs.gpaw import Gpaw, PlaneWaves, pulay_stress
+from sodalyte.inputs.gpaw import Gpaw, PlaneWaves
+from sodalyte.inputs.gpaw_setups import pulay_stress
 from sodalyte.inputs.guided_relaxation import GuidedRelaxMaker
 from sodalyte.inputs.potential import CHGNet
 from sodalyte.inputs.recipe import Recipe
