@@ -22,8 +22,8 @@ LIMIT = 0.16
 
 At 520 eV it is 0.004 of S, 0.11 of Sb and 0.16 of Pb, but 0.42 of F, 1.0 of O and 1.7 of N. Against energies at 494 and
 546 eV the estimated Pulay stress of Na2S, NaCl, InSb and Sn is off by 0.02 to 0.14 GPa, but that of NaF by 0.9 and of
-MgO by 5.5 (at 1000 eV by 0.0 and 1.3): the lattice constant of NaF comes out 0.5 % too small. Moving NaF by 0.05 angstrom
-as a whole changes its energy by 0.05 meV/atom, crystals of elements that pass by 0.002 at most.
+MgO by 5.5 (at 1000 eV by 0.0 and 1.3): the lattice constant of NaF comes out 0.5 % too small. Moving NaF by 0.05
+angstrom as a whole changes its energy by 0.05 meV/atom, crystals of elements that pass by 0.002 at most.
 """
 
 _STEP = 50.0
