@@ -41,14 +41,18 @@ class Clause:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the results say about one material."""
+    """What the results say about one material; ``cell`` is its relaxed cell in words, empty if there is none."""
 
     clauses: tuple[Clause, ...]
+    cell: str = ""
 
     @property
     def sentence(self) -> str:
-        """The verdict as one sentence, without the material's name."""
-        return "; ".join(clause.text for clause in self.clauses) + "."
+        """The verdict as one sentence, without the material's name; of the cell only where there is nothing else."""
+        texts = [clause.text for clause in self.clauses]
+        if self.cell and all(clause.answer == "not run" for clause in self.clauses):
+            texts.insert(0, self.cell)
+        return "; ".join(texts) + "."
 
 
 def verdicts(results: Iterable[Result | Mapping[str, Any]], *, order: Sequence[str] = ()) -> list[str]:
@@ -71,7 +75,19 @@ def verdicts(results: Iterable[Result | Mapping[str, Any]], *, order: Sequence[s
 
 def verdict(case: Case) -> Verdict:
     """Judge stability, conduction and ductility of one material."""
-    return Verdict((stability(case), conduction(case), ductility(case)))
+    return Verdict((stability(case), conduction(case), ductility(case)), cell=_cell(case))
+
+
+def _cell(case: Case) -> str:
+    found = {name: case.last(name) for name in ("lattice_a", "lattice_c")}
+    lengths = {
+        name.removeprefix("lattice_"): with_unit(quantity(result.value, result.uncertainty), result.unit)
+        for name, result in found.items()
+        if result is not None and result.value is not None
+    }
+    if len(set(lengths.values())) == 1:
+        lengths.pop("c", None)
+    return f"relaxed to {' and '.join(f'{axis} = {length}' for axis, length in lengths.items())}" if lengths else ""
 
 
 def stability(case: Case) -> Clause:

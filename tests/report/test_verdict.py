@@ -154,6 +154,17 @@ def test_one_sentence_for_each_material(specimens) -> None:
     assert all(sentence.endswith(").") and sentence.count(". ") == 0 for sentence in sentences)
 
 
+@pytest.mark.parametrize(
+    ("c", "words"), [(7.1, "relaxed to a = 7.000 Å and c = 7.100 Å; its el"), (7.0, "relaxed to a = 7.000 Å; its el")]
+)
+def test_the_cell_is_told_where_nothing_else_was_asked_for(c, words) -> None:
+    a, c = (result(f"lattice_{axis}", value=length) for axis, length in (("a", 7.0), ("c", c)))
+    relaxed = [each.model_copy(update={"unit": "angstrom"}) for each in (a, c)]
+    assert verdict(arrange(relaxed)[0]).sentence.replace("\xa0", " ").startswith(words)
+    judged = arrange([*relaxed, result("pugh_ratio", value=0.5, uncertainty=0.01)])[0]
+    assert "relaxed to" not in verdict(judged).sentence
+
+
 def test_refused_results_put_no_number_into_the_verdict(specimens) -> None:
     spoken = verdict(arrange(specimens.refused())[0])
     assert [clause.answer for clause in spoken.clauses] == ["refused", "open", "refused"]
