@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from ase.build import bulk
 from installed import needs_gpaw
 
 from sodalyte import cli
@@ -200,6 +201,16 @@ def test_a_command_that_cannot_start_gpaw_is_refused_once(sodalyte, monkeypatch,
     assert f"correct gpaw_command in sodalyte.toml or {GPAW_COMMAND}" in err
     status, _, err = sodalyte("run", "Na2S", "--engine", "gpaw", "--only", "relaxation")
     assert status == 0, err
+
+
+@needs_gpaw
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_an_element_for_which_the_cutoff_is_too_low_is_refused_before_anything_runs(sodalyte, tmp_path, command):
+    bulk("NaF", "rocksalt", a=4.7).write(tmp_path / "NaF.vasp")
+    status, out, err = sodalyte(command, tmp_path / "NaF.vasp", "--engine", "gpaw", "--only", "relaxation")
+    assert (status, out) == (2, "")
+    assert "520 eV is too low a cutoff for GPAW's PAW data set of F" in err
+    assert not list(tmp_path.glob("**/gpaw-*.txt"))
 
 
 def test_help_imports_nothing_heavy():
