@@ -100,7 +100,9 @@ def run(
 
         if notice and not obstacle:
             _check_engine(prepared, loaded)
-            _tell_so_far(*answers(launch(compute=False)), order=formulas(loaded))
+            so_far = launch(compute=False)
+            if so_far.reused:
+                _tell_so_far(*answers(so_far), order=formulas(loaded))
             typer.echo(notice, err=True)
         summary = launch(compute=not obstacle)
     results, page = answers(summary)

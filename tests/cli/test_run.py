@@ -167,6 +167,7 @@ def test_before_gpaw_computes_its_cost_is_told(sodalyte, tmp_path):
     status, _, err = sodalyte(*sodium)
     assert status == 0, err
     assert "0 of 1 calculations are finished; the core hours of the others: about 0.0" in err
+    assert "so far" not in err, "nothing is finished yet"
     status, out, err = sodalyte(*sodium)
     assert status == 0
     assert "0 jobs ran, 2 were there already" in out
