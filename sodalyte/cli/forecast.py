@@ -59,22 +59,6 @@ def opened(uri: str) -> Iterator[tuple[Database | None, str]]:
         yield database, ""
 
 
-def check_elements(engine: Engine, materials: Sequence[Material]) -> None:
-    """Refuse materials of elements that GPAW cannot compute at its cutoff; where it is not installed nobody can tell.
-
-    Raises
-    ------
-    EngineError
-        As :meth:`sodalyte.inputs.gpaw.Gpaw.check_elements`.
-    """
-    from importlib.util import find_spec
-
-    from sodalyte.inputs.gpaw import Gpaw
-
-    if isinstance(engine, Gpaw) and find_spec(engine.package):
-        engine.check_elements(symbol for material in materials for symbol in material.structure.symbol_set)
-
-
 def forecast(
     flow: Flow,
     materials: Sequence[Material],

@@ -65,9 +65,10 @@ def plan(
 
     What is finished in the database, or ships with sodalyte, is counted, and costs nothing.
     """
-    from sodalyte.cli.forecast import check_elements, forecast, opened
+    from sodalyte.cli.forecast import forecast, opened
     from sodalyte.configuration import exported, load_configuration
     from sodalyte.inputs.engine import prepare_engine
+    from sodalyte.inputs.gpaw import Gpaw
     from sodalyte.inputs.recipe import Recipe
     from sodalyte.launchers.identity import identify
     from sodalyte.structures import load
@@ -79,7 +80,8 @@ def plan(
     folder = workspace_path(workspace)
     with exported(load_configuration(folder).vasp.environment()):
         prepared = prepare_engine(engine, chosen, start_from=start_from)
-        check_elements(prepared, loaded)
+        if isinstance(prepared, Gpaw):
+            prepared.check_elements(symbol for material in loaded for symbol in material.structure.symbol_set)
         flow = identify(screen(loaded, engine=prepared, recipe=chosen, analyses=analyses))
         with opened(database_uri(database, folder)) as (store, trouble):
             planned = forecast(flow, loaded, engine=prepared, recipe=chosen, analyses=analyses, database=store)

@@ -170,15 +170,16 @@ def _check_engine(engine: Engine, materials: Sequence[Material]) -> None:
     """Refuse what the engine cannot do, and a command that cannot start it, before calculations fail of it in turn."""
     import os
 
-    from sodalyte.cli.forecast import check_elements
     from sodalyte.configuration import GPAW_COMMAND
     from sodalyte.errors import ConfigurationError
     from sodalyte.inputs.gpaw import Gpaw
     from sodalyte.inputs.gpaw_checks import check_command
 
-    check_elements(engine, materials)
+    if not isinstance(engine, Gpaw):
+        return
+    engine.check_elements(symbol for material in materials for symbol in material.structure.symbol_set)
     command = os.environ.get(GPAW_COMMAND)
-    if isinstance(engine, Gpaw) and command and (check := check_command(command)).status == "failed":
+    if command and (check := check_command(command)).status == "failed":
         raise ConfigurationError(f"{check.detail}; {check.advice}")
 
 

@@ -165,14 +165,15 @@ class Gpaw(Potential):
         return RecordedCalculator(self.plane_waves(reference), Path.cwd() / f"ionic_steps-{settings}.jsonl")
 
     def check_elements(self, symbols: Iterable[str]) -> None:
-        """Refuse elements whose PAW data sets the cutoff is too low for.
+        """Refuse elements whose PAW data sets the cutoff is too low for; where GPAW is not installed nobody can tell.
 
         Raises
         ------
         EngineError
             As :func:`sodalyte.inputs.gpaw_setups.check_cutoff`.
         """
-        check_cutoff(symbols, encut=self.encut)
+        if find_spec(self.package):
+            check_cutoff(symbols, encut=self.encut)
 
     def plane_waves(self, reference: Atoms) -> Callable[[Atoms], dict[str, Any]]:
         """Return what computes energies, forces and stresses, by as many ranks as the environment's command starts."""
