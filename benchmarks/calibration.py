@@ -249,7 +249,7 @@ def _replace(answers: dict[tuple[str | None, ...], calibration.Answer], found: l
 
 
 def _to_nine_digits(result: Result) -> dict[str, Any]:
-    """Return the fields of a result."""
+    """Return the fields of a result, numbers as text of nine digits."""
     fields: dict[str, Any] = json.loads(result.model_dump_json(), parse_float=lambda text: f"{float(text):.9g}")
     return fields
 

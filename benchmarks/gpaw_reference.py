@@ -36,12 +36,13 @@ from sodalyte.launchers.execution import OUTCOME, run_folder
 from sodalyte.launchers.identity import identify
 from sodalyte.launchers.reference import seed
 from sodalyte.progress import in_words
-from sodalyte.structures import Material, crystal, load, reduced
+from sodalyte.structures import crystal, load, reduced
 from sodalyte.workflows import screen
 
 ANALYSES = ("relaxation", "stability", "elasticity")
 MOLECULAR = ("S_alpha_Fddd_exp", "P4S10", "P4S3")
-MATERIALS = ("Na3SbS4", "Na3PS4", "Na3SbS4_c", "Na3PS4_c", "Na2S")
+TETRAGONAL = ("Na3SbS4", "Na3PS4")
+MATERIALS = (*TETRAGONAL, "Na3SbS4_c", "Na3PS4_c", "Na2S")
 
 STEPS = "ionic_steps-*.jsonl"
 
@@ -60,7 +61,7 @@ def flow() -> Flow:
     engine = configured(get_engine("gpaw"), recipe)
     materials = [load(name) for name in MATERIALS]
     plain = screen(materials, engine=engine, recipe=recipe, analyses=ANALYSES)
-    whole = identify(Flow([plain, *_with_dispersion(materials[:2], recipe)]))
+    whole = identify(Flow([plain, *_with_dispersion(recipe)]))
     own = {material.structure.composition.reduced_formula for material in materials}
     known = [(hours, job) for job in whole.jobs if (hours := core_hours_of(job)) is not None]
     there = set()
@@ -78,10 +79,10 @@ def flow() -> Flow:
     return whole
 
 
-def _with_dispersion(materials: list[Material], recipe: Recipe) -> Iterator[Job | Flow]:
-    """Yield relaxations with D3: of molecular crystals, as a hull at that level has them, and of materials."""
+def _with_dispersion(recipe: Recipe) -> Iterator[Job | Flow]:
+    """Yield relaxations with D3: of the tetragonal electrolytes, and of molecular crystals as a hull there has them."""
     engine = configured(get_engine("gpaw-d3"), recipe)
-    yield screen(materials, engine=engine, recipe=recipe, analyses=("relaxation",))
+    yield screen(map(load, TETRAGONAL), engine=engine, recipe=recipe, analyses=("relaxation",))
     relax = engine.relax(recipe.for_competing_phases())
     for name in MOLECULAR:
         job = relax.make(reduced(crystal(name).structure))
