@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LIMIT = 0.16
 """Largest :func:`sensitivity`, eV, of an element that may be computed.
 
-At 520 eV it is 0.004 of S, 0.11 of Sb and 0.16 of Pb, but 0.42 of F, 1.0 of O and 1.7 of N. Against energies at 494 and
+At 520 eV it is 0.004 of S, 0.11 of Sb and 0.16 of Pb, but 0.50 of F, 1.1 of O and 1.8 of N. Against energies at 494 and
 546 eV the estimated Pulay stress of Na2S, NaCl, InSb and Sn is off by 0.02 to 0.14 GPa, but that of NaF by 0.9 and of
 MgO by 5.5 (at 1000 eV by 0.0 and 1.3): the lattice constant of NaF comes out 0.5 % too small. Moving NaF by 0.05
 angstrom as a whole changes its energy by 0.05 meV/atom, those of InSb, PbS, SnTe, NaCl, MgS and CaS by 0.002 at most.
