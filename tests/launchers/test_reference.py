@@ -195,7 +195,7 @@ def test_the_last_digits_of_a_cell_which_depend_on_the_processor_do_not_count():
     for record in (each for each in crystals() if each.is_ordered):
         cell = reduced(record.structure)
         one, *others = (
-            Structure(cell.lattice.matrix * (1 + error), cell.species, cell.frac_coords) for error in (0, 1e-13, -1e-13)
+            Structure(cell.lattice.matrix * (1 + error), cell.species, cell.frac_coords) for error in (0, 1e-14, -1e-14)
         )
         assert all(relaxation_of(other) == relaxation_of(one) for other in others), record.id
 

@@ -29,6 +29,7 @@ def test_writes_the_page_and_says_the_verdicts(workspace) -> None:
     assert page.exists()
     assert outcome.stdout.splitlines()[-1] == f"the report is {page}"
     assert "Na₃SbS₄ (cubic): relaxed to a = " in outcome.stdout
+    assert "Å; its electrochemical window was not computed" in outcome.stdout
 
 
 def test_terms_choose_and_json_can_be_read(workspace, tmp_path) -> None:
