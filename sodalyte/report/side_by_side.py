@@ -71,8 +71,8 @@ class Number:
 
     @property
     def said(self) -> tuple[object, ...]:
-        """What is written, and who says it by which recipe."""
-        return self.level, self.recipe, self.text, self.notes
+        """What is written, and at which level; another recipe than the paper's is in the notes."""
+        return self.level, self.text, self.notes
 
 
 @dataclass(frozen=True)
